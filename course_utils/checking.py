@@ -1,0 +1,247 @@
+"""What every method checks before it computes: images, targets, layers, baselines, random generators.
+
+A wrong argument is named, with what came and what was expected. Nothing here changes what it is given.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import torch
+from torch import Tensor, nn
+
+
+def check_inputs(inputs: Tensor, name: str = "inputs") -> Tensor:
+    """Return `inputs` if it is a batch of images, else say what is wrong with it.
+
+    Args:
+        inputs: float tensor (N, C, H, W), N >= 1, all values finite.
+        name: how the caller calls this argument.
+
+    Raises:
+        TypeError: no tensor, or not of floating point.
+        ValueError: not four dimensions, empty, or with NaN or infinite values.
+    """
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"{name} must be a float tensor (N, C, H, W), got {type(inputs).__name__}")
+    if not inputs.is_floating_point():
+        raise TypeError(f"{name} must be a float tensor (N, C, H, W), got dtype {inputs.dtype}: use {name}.float()")
+    if inputs.dim() == 3:
+        raise ValueError(
+            f"{name} must be a batch (N, C, H, W), got shape {tuple(inputs.shape)}: "
+            f"for a single image use {name}.unsqueeze(0)"
+        )
+    if inputs.dim() != 4 or inputs.numel() == 0:
+        raise ValueError(f"{name} must be a batch (N, C, H, W) of at least one pixel, got shape {tuple(inputs.shape)}")
+    if not torch.isfinite(inputs).all():
+        broken = int((~torch.isfinite(inputs)).sum())
+        raise ValueError(f"{name} must be finite, got {broken} NaN or infinite values of {inputs.numel()}")
+    return inputs
+
+
+def check_target(target: int | Tensor, n_images: int) -> Tensor:
+    """Return `target` as one class index an image.
+
+    Args:
+        target: an int (the same class for all images) or an integer tensor (N,).
+        n_images: N.
+
+    Returns:
+        LongTensor (N,); that the classes exist is checked by `class_scores`.
+
+    Raises:
+        TypeError: neither an int nor an integer tensor.
+        ValueError: a tensor of another shape.
+    """
+    if isinstance(target, Tensor):
+        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+            raise TypeError(f"target must be an int or a LongTensor (N,), got a tensor of dtype {target.dtype}")
+        if target.dim() > 1 or (target.dim() == 1 and len(target) != n_images):
+            raise ValueError(
+                f"target must be an int or a LongTensor ({n_images},), one class an image, got shape "
+                f"{tuple(target.shape)}"
+            )
+        return target.detach().long().expand(n_images)
+    try:
+        index = operator.index(target)
+    except TypeError:
+        raise TypeError(f"target must be an int or a LongTensor (N,), got {type(target).__name__}") from None
+    return torch.full((n_images,), index)
+
+
+def class_scores(scores: Tensor, target: Tensor) -> Tensor:
+    """Pick the score of each image's target class.
+
+    Args:
+        scores: class scores of a model, (N, K).
+        target: LongTensor (N,) of class indices from 0 to K - 1.
+
+    Returns:
+        (N,), the scores y_target.
+
+    Raises:
+        TypeError: the model returned no tensor.
+        ValueError: `scores` is not (N, K), or a target is no class of the model.
+    """
+    if not isinstance(scores, Tensor):
+        raise TypeError(f"model must return class scores (N, K), got {type(scores).__name__}")
+    if scores.dim() != 2 or len(scores) != len(target):
+        raise ValueError(
+            f"model must return class scores ({len(target)}, K), one row an image, got shape {tuple(scores.shape)}"
+        )
+    low, high, classes = int(target.min()), int(target.max()), scores.shape[1]
+    if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        raise ValueError(f"target {wrong} is out of range: the model has {classes} classes, 0 to {classes - 1}")
+    return scores.gather(1, target.to(scores.device).unsqueeze(1).clone()).squeeze(1)
+
+
+def check_model(model: nn.Module) -> nn.Module:
+    """Return `model` if the same image always gets the same scores from it.
+
+    Raises:
+        TypeError: no nn.Module.
+        ValueError: a dropout or batch norm layer is in train mode.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    for name, module in model.named_modules():
+        if module.training and isinstance(module, (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)):
+            raise ValueError(
+                f"model is in train mode: its layer {name!r} ({type(module).__name__}) would answer differently "
+                "from call to call: call model.eval() first"
+            )
+    return model
+
+
+def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
+    """Find a layer of the model by its name, or its name by the module.
+
+    Args:
+        model: any module.
+        layer: a dotted name of `model.named_modules()`, or the module itself.
+
+    Returns:
+        (name, module).
+
+    Raises:
+        TypeError: neither a string nor a module.
+        ValueError: the model has no such layer; the message lists those that it has.
+    """
+    layers = {name: module for name, module in model.named_modules() if name}
+    if isinstance(layer, str):
+        if layer in layers:
+            return layer, layers[layer]
+        came = repr(layer)
+    elif isinstance(layer, nn.Module):
+        for name, module in layers.items():
+            if module is layer:
+                return name, module
+        came = f"a {type(layer).__name__} that is not part of it"
+    else:
+        raise TypeError(f"layer must be a layer's name or the module itself, got {type(layer).__name__}")
+    known = ", ".join(f"{name!r} ({type(module).__name__})" for name, module in layers.items())
+    raise ValueError(f"model has no layer {came}; its layers are: {known}")
+
+
+def check_baselines(baselines: float | Tensor | None, inputs: Tensor) -> Tensor:
+    """Return the baselines with the shape of `inputs`.
+
+    Args:
+        baselines: None (zeros, a black image), a number, or a tensor (1, C, H, W) or (N, C, H, W).
+        inputs: (N, C, H, W).
+
+    Returns:
+        (N, C, H, W), of the dtype and on the device of `inputs`.
+
+    Raises:
+        TypeError: none of these.
+        ValueError: another shape, or values that are not finite.
+    """
+    if baselines is None:
+        baselines = 0.0
+    if isinstance(baselines, (int, float)):
+        baselines = torch.full_like(inputs[:1], float(baselines))
+    check_inputs(baselines, "baselines")
+    if baselines.shape[1:] != inputs.shape[1:] or len(baselines) not in (1, len(inputs)):
+        raise ValueError(
+            f"baselines must be a number or have shape {(1, *inputs.shape[1:])} or {tuple(inputs.shape)}, "
+            f"got {tuple(baselines.shape)}"
+        )
+    return baselines.detach().to(inputs).expand_as(inputs)
+
+
+def check_count(value: int, name: str) -> int:
+    """Return `value` if it is a whole number of at least 1.
+
+    Raises:
+        TypeError: no whole number.
+        ValueError: less than 1.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return operator.index(value)
+
+
+def random_source(generator: torch.Generator | None) -> torch.Generator:
+    """Return the generator to draw from, so that torch's global random state stays as it is.
+
+    Without a generator it is a copy of torch's default one: `torch.manual_seed` decides what is drawn, but
+    drawing does not move the default one on, so that two calls draw the same numbers. Pass a generator to
+    get new numbers from call to call.
+
+    Raises:
+        TypeError: neither None nor a torch.Generator.
+    """
+    if generator is None:
+        generator = torch.Generator()
+        generator.set_state(torch.get_rng_state())
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
+    return generator
+
+
+def check_not_negative(value: float, name: str) -> float:
+    """Return `value` if it is a finite number of at least 0.
+
+    Raises:
+        TypeError: no number.
+        ValueError: negative, infinite or NaN.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
+    return value
+
+
+def check_index(what: str, value: int, size: int, where: str) -> int:
+    """Return `value` if it is one of the indices 0 to size - 1; `what` and `where` are for the message.
+
+    Raises:
+        TypeError: no whole number.
+        ValueError: out of range.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{what} must be a whole number, got {type(value).__name__}")
+    if not 0 <= value < size:
+        raise ValueError(f"{what} {value} is out of range: {where} has {size}, 0 to {size - 1}")
+    return operator.index(value)
+
+
+def check_baseline_set(baselines: Tensor, inputs: Tensor) -> Tensor:
+    """Return a set of baseline images (B, C, H, W) in the dtype and on the device of `inputs` (N, C, H, W).
+
+    Raises:
+        TypeError, ValueError: no batch of images, or images of another shape.
+    """
+    check_inputs(baselines, "baselines")
+    if baselines.shape[1:] != inputs.shape[1:]:
+        raise ValueError(
+            f"baselines must be a set of images (B, {', '.join(map(str, inputs.shape[1:]))}), got "
+            f"{tuple(baselines.shape)}"
+        )
+    return baselines.detach().to(inputs)

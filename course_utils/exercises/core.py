@@ -1,0 +1,775 @@
+"""Exercises that tell what is wrong with an answer.
+
+An :class:`Exercise` draws cases (plain data), runs an answer on fresh copies of their arguments, and judges what came
+back: against the reference, against the mistakes that people really make, and against the properties that theory
+demands. Drawing, running and judging are separate steps, so that the middle one can happen in another process:
+
+    cases = exercise.draw(seed)                                    # plain data: tensors, numbers, names, descriptions
+    answers = [exercise.run(answer, case) for case in cases]       # what came back, or a Fault
+    verdict = exercise.judge(cases, answers)                       # never calls the answer
+
+``exercise.check(answer)`` is the three in a row, for the notebook. A :class:`ValueExercise` asks for a number, a tuple
+of numbers or a choice instead of a function.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import random
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Descriptions: arguments that cannot travel as plain data are described, and built when a case is run.
+# ---------------------------------------------------------------------------------------------------------------------
+
+NetworkKind = Callable[[tuple[int, int, int], int], nn.Sequential]
+NETWORKS: dict[str, NetworkKind] = {}
+
+
+def register_network(kind: str) -> Callable[[NetworkKind], NetworkKind]:
+    """Make `kind` known to :class:`Network`: decorates ``layers(shape (C, H, W), n_classes) -> nn.Sequential``.
+
+    Raises:
+        ValueError: `kind` is known already.
+    """
+
+    def register(layers: NetworkKind) -> NetworkKind:
+        if kind in NETWORKS:
+            raise ValueError(f"a network kind {kind!r} is registered already")
+        NETWORKS[kind] = layers
+        return layers
+
+    return register
+
+
+@dataclass(frozen=True)
+class Network:
+    """The description of a small network: its kind (a key of ``NETWORKS``), the seed of its weights, its sizes.
+
+    Args:
+        kind: "conv", "gap", "inplace", "linear", "quadratic" or "cubic", or what a unit has registered.
+        seed: of the weights, which are drawn from a generator of their own.
+        shape: (C, H, W) of one input image.
+        n_classes: number K of scores; the network takes (N, C, H, W) and gives (N, K).
+    """
+
+    kind: str
+    seed: int = 0
+    shape: tuple[int, int, int] = (3, 8, 8)
+    n_classes: int = 5
+
+    def build(self) -> nn.Sequential:
+        """Return a new network in eval mode: the same weights for the same description, always."""
+        if self.kind not in NETWORKS:
+            raise ValueError(f"kind is {self.kind!r}; known kinds: {', '.join(sorted(NETWORKS))}")
+        with untouched_random_state():
+            model = NETWORKS[self.kind](self.shape, self.n_classes)
+        generator = torch.Generator().manual_seed(self.seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                scale = 0.2 if parameter.dim() == 1 else math.sqrt(2 / parameter[0].numel())
+                parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+        return model.eval()
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The description of a ``torch.Generator`` that is seeded with `seed`."""
+
+    seed: int
+
+    def build(self) -> torch.Generator:
+        """Return a new generator in its first state."""
+        return torch.Generator().manual_seed(self.seed)
+
+
+class Power(nn.Module):
+    """x -> x ** exponent, element by element: a layer whose derivatives can be written down."""
+
+    def __init__(self, exponent: int) -> None:
+        super().__init__()
+        self.exponent = exponent
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """inputs: any shape -> the same shape."""
+        return inputs**self.exponent
+
+
+def _conv_layers(shape: tuple[int, int, int], n_classes: int, inplace: bool) -> nn.Sequential:
+    channels, height, width = shape
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 3, padding=1),
+        nn.ReLU(inplace),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3, padding=1),
+        nn.ReLU(inplace),
+        nn.Flatten(),
+        nn.Linear(8 * (height // 2) * (width // 2), n_classes),
+    )
+
+
+@register_network("conv")
+def _conv(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    return _conv_layers(shape, n_classes, inplace=False)
+
+
+@register_network("inplace")
+def _inplace(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    return _conv_layers(shape, n_classes, inplace=True)
+
+
+@register_network("gap")
+def _gap(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 6, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, n_classes),
+    )
+
+
+def _power_layers(exponent: int) -> NetworkKind:
+    def layers(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+        return nn.Sequential(nn.Flatten(), Power(exponent), nn.Linear(math.prod(shape), n_classes))
+
+    return layers
+
+
+# y_k = sum_i a_ki x_i^p + b_k: linear, quadratic and cubic; the gradient is p a_ki x_i^(p-1).
+register_network("linear")(_power_layers(1))
+register_network("quadratic")(_power_layers(2))
+register_network("cubic")(_power_layers(3))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What an exercise is made of
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One call of the answer: its arguments as plain data, and how close the answer must come.
+
+    Args:
+        arguments: name -> tensor, number, string, None, tuple or list of these, or a description (Network, Seed, ...).
+        note: what is special here, in words; it stands in the message: "two images, a target for each".
+        tolerance: a float is relative to the largest right number; a tensor is absolute, and has the answer's shape.
+        expected: the right answer where it is known in closed form, else the reference is asked.
+    """
+
+    arguments: Mapping[str, Any]
+    note: str
+    tolerance: float | Tensor = 1e-4
+    expected: Any = None
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that people really give, and the hint for who gives it.
+
+    Args:
+        answer: the wrong function (or, in a ValueExercise, the wrong value).
+        hint: what went wrong, said to "you"; it explains and does not give the code away.
+        where: in which cases (their arguments) its numbers can be compared, if they are random in others.
+        recognises: for mistakes whose numbers are random in all cases, in place of a comparison:
+            (arguments as built, value) -> True, False or None (cannot tell).
+    """
+
+    answer: Any
+    hint: str
+    where: Callable[[Mapping[str, Any]], bool] = lambda arguments: True
+    recognises: Callable[[dict[str, Any], Any], bool | None] | None = None
+
+
+@dataclass(frozen=True)
+class Property:
+    """What must hold whatever the reference says.
+
+    Args:
+        claim: in words, as the end of the sentence "This must hold: ...".
+        holds: (arguments as built, value) -> whether it holds; True where it does not apply.
+    """
+
+    claim: str
+    holds: Callable[[dict[str, Any], Any], bool]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a call gave no value that could be compared: the message, and the student's exception if there was one."""
+
+    message: str
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one answer: whether it is right, what to tell, which known mistake it is, what it raised."""
+
+    right: bool
+    message: str
+    mistake: str | None = None
+    error: Exception | None = None
+
+    def report(self) -> None:
+        """Print the line of success, or raise AssertionError with the message, chained to what the answer raised."""
+        if not self.right:
+            raise AssertionError(self.message) from self.error
+        print(self.message)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function that a student writes.
+
+    Args:
+        name: the grade_id, unique in its unit.
+        reference: the right function. Arguments without a default are given by position, the others by name.
+        cases: (generator) -> cases. Those that do not draw from the generator are the same for every seed: first.
+        mistakes: at least four, by name.
+        properties: what must hold whatever the reference says.
+    """
+
+    name: str
+    reference: Callable[..., Any]
+    cases: Callable[[torch.Generator], Iterable[Case]]
+    mistakes: Mapping[str, Mistake]
+    properties: Sequence[Property] = field(default=())
+
+    def draw(self, seed: int = 0) -> list[Case]:
+        """Return the cases for `seed`, the fixed ones first."""
+        with untouched_random_state():
+            return list(self.cases(torch.Generator().manual_seed(seed)))
+
+    def run(self, answer: Callable[..., Any], case: Case) -> Any:
+        """Call `answer` with fresh copies of the case's arguments; return what came back, or a Fault.
+
+        The global random state is as before.
+
+        Raises:
+            NotImplementedError: that of the answer, unchanged.
+        """
+        arguments = build(case.arguments)
+        positional, keywords = self._split(arguments)
+        called = ", ".join([*list(arguments)[: len(positional)], *(f"{name}=..." for name in keywords)])
+        with untouched_random_state():
+            watch = _Watch(arguments)
+            value = _attempt(answer, f"{self.name}({called})", positional, keywords)
+            changed = None if isinstance(value, Fault) else watch.change()
+        return Fault(changed) if changed else _detached(value)
+
+    def judge(self, cases: Sequence[Case], answers: Sequence[Any]) -> Verdict:
+        """Compare the answers with the reference; the answer's function is never called.
+
+        Args:
+            cases: from :meth:`draw`.
+            answers: for each case what came back, or a Fault; they may end early, at a Fault.
+        """
+        with untouched_random_state(), torch.enable_grad():
+            expected = [self._expected(case) for case, _ in zip(cases, answers, strict=False)]
+            for case, right, came in zip(cases, expected, answers, strict=False):
+                place = f"{self.name}, {case.note}"
+                if isinstance(came, Fault):
+                    return Verdict(False, f"{place}: {came.message}", error=came.error)
+                form = _complaint_of_form(right, came)
+                complaint = form or _complaint_of_values(right, came, case.tolerance)
+                broken = None if form else self._broken_property(case, came)
+                if complaint is None and broken is None:
+                    continue
+                known = self._recognise(cases, answers, expected)
+                if known is not None:
+                    return Verdict(False, f"{self.name}: {self.mistakes[known].hint}", mistake=known)
+                return Verdict(False, f"{place}: {' '.join(filter(None, [complaint, broken]))}")
+        if len(answers) < len(cases):
+            return Verdict(False, f"{self.name}: only {len(answers)} of {len(cases)} cases were answered.")
+        return Verdict(True, f"{self.name}: right on all {len(cases)} cases.")
+
+    def check(self, answer: Callable[..., Any], seed: int = 0) -> None:
+        """Print one line if `answer` is right, else raise AssertionError with the hint.
+
+        Args:
+            answer: the student's function, with the reference's signature.
+            seed: of the cases that are drawn.
+
+        Raises:
+            AssertionError: the answer is wrong; chained to what it raised, if it did.
+            NotImplementedError: that of the answer, unchanged.
+        """
+        if not callable(answer):
+            raise AssertionError(f"{self.name}: give your function itself; {_kind(answer)} came.")
+        cases = self.draw(seed)
+        answers: list[Any] = []
+        for case in cases:
+            answers.append(self.run(answer, case))
+            if isinstance(answers[-1], Fault):
+                break
+        self.judge(cases, answers).report()
+
+    def _split(self, arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Give the arguments that must be given by position, and those with a default by name, as users do."""
+        parameters = inspect.signature(self.reference).parameters
+        optional = [name for name in arguments if parameters[name].default is not inspect.Parameter.empty]
+        positional = [value for name, value in arguments.items() if name not in optional]
+        return positional, {name: arguments[name] for name in optional}
+
+    def _value(self, function: Callable[..., Any], case: Case) -> Any:
+        positional, keywords = self._split(build(case.arguments))
+        return _detached(function(*positional, **keywords))
+
+    def _expected(self, case: Case) -> Any:
+        return self._value(self.reference, case) if case.expected is None else case.expected
+
+    def _broken_property(self, case: Case, came: Any) -> str | None:
+        """Return the claim of the first property that does not hold, as a sentence, or None."""
+        return next(
+            (f"This must hold: {p.claim}" for p in self.properties if not p.holds(build(case.arguments), came)), None
+        )
+
+    def _recognise(self, cases: Sequence[Case], answers: Sequence[Any], expected: Sequence[Any]) -> str | None:
+        """Return the name of the known mistake that the answers equal most closely, or None."""
+        given = [item for item in zip(cases, answers, expected, strict=False) if not isinstance(item[1], Fault)]
+        distances = {name: self._distance(mistake, given) for name, mistake in self.mistakes.items()}
+        matching = {name: distance for name, distance in distances.items() if distance is not None}
+        return min(matching, key=lambda name: matching[name], default=None)
+
+    def _distance(self, mistake: Mistake, given: Sequence[tuple[Case, Any, Any]]) -> float | None:
+        """Return how far the answers are from the mistake's, or None if they are not the mistake's.
+
+        They are if they agree in every case where the mistake gives an answer, and if in at least one of these the
+        mistake differs from the right answer. A mistake with random numbers is asked itself; equal numbers go before.
+        """
+        if mistake.recognises is not None:
+            opinions = [
+                mistake.recognises(build(case.arguments), came)
+                for case, came, right in given
+                if _complaint_of_form(right, came) is None
+            ]
+            return 1e6 if True in opinions and False not in opinions else None
+        total, telling = 0.0, False
+        for case, came, right in given:
+            if not mistake.where(case.arguments):
+                continue
+            try:
+                wrong = self._value(mistake.answer, case)
+            except Exception:  # this mistake gives no answer here, so this case cannot tell
+                continue
+            distance = _agreement(came, wrong, _relative_tolerance(right, case.tolerance))
+            if distance is None:
+                return None
+            total += distance
+            telling = telling or _complaint(right, wrong, case.tolerance) is not None
+        return total if telling else None
+
+
+@dataclass(frozen=True)
+class ValueExercise:
+    """A number, a tuple of numbers or a choice that a student gives; worked by hand.
+
+    Args:
+        name: the grade_id, unique in its unit.
+        expected: a float, a tuple of floats, a string (one of `choices`) or a frozenset of strings (some of them).
+        mistakes: name -> Mistake(wrong value, hint).
+        choices: what can be chosen; capitals do not matter.
+        tolerance: largest absolute difference of a number.
+    """
+
+    name: str
+    expected: float | tuple[float, ...] | str | frozenset[str]
+    mistakes: Mapping[str, Mistake]
+    choices: tuple[str, ...] = ()
+    tolerance: float = 1e-3
+
+    def draw(self, seed: int = 0) -> list[Case]:
+        """Return the one case, which has no arguments; `seed` changes nothing here."""
+        return [Case({}, "by hand")]
+
+    def run(self, answer: Any, case: Case) -> Any:
+        """Return `answer`, or what it returns if it is a function without arguments; a Fault if that raises.
+
+        Raises:
+            NotImplementedError: that of the answer, unchanged.
+        """
+        if not callable(answer):
+            return answer
+        with untouched_random_state():
+            return _attempt(answer, f"{self.name}()", [], {})
+
+    def judge(self, cases: Sequence[Case], answers: Sequence[Any]) -> Verdict:
+        """Compare the one answer with the expected value and with the known mistakes."""
+        answer = answers[0] if answers else None
+        if isinstance(answer, Fault):
+            return Verdict(False, f"{self.name}: {answer.message}", error=answer.error)
+        value, complaint = self._read(answer)
+        if complaint:
+            return Verdict(False, f"{self.name}: {complaint}")
+        if self._equal(value, self.expected):
+            return Verdict(True, f"{self.name}: right.")
+        for name, mistake in self.mistakes.items():
+            if self._equal(value, mistake.answer):
+                return Verdict(False, f"{self.name}: {mistake.hint}", mistake=name)
+        return Verdict(False, f"{self.name}: {self._difference(value)}")
+
+    def check(self, answer: Any, seed: int = 0) -> None:
+        """Print one line if `answer` is right, else raise AssertionError with the hint.
+
+        Args:
+            answer: the value, or a function without arguments that returns it.
+            seed: changes nothing here.
+
+        Raises:
+            AssertionError: the answer is wrong.
+            NotImplementedError: that of the answer, unchanged.
+        """
+        cases = self.draw(seed)
+        self.judge(cases, [self.run(answer, case) for case in cases]).report()
+
+    def _read(self, answer: Any) -> tuple[Any, str | None]:
+        """Return the answer in the form of `expected`, or a complaint about its form."""
+        if answer is None or answer is Ellipsis:
+            return None, "you have not given an answer yet."
+        if isinstance(self.expected, str | frozenset):
+            return self._read_choice(answer)
+        count = len(self.expected) if isinstance(self.expected, tuple) else None
+        if isinstance(answer, Tensor | np.ndarray):
+            answer = answer.tolist()
+        items = list(answer) if isinstance(answer, tuple | list) else [answer]
+        items = [item.item() if isinstance(item, Tensor | np.ndarray) and item.shape == () else item for item in items]
+        if not all(isinstance(item, numbers.Real) and not isinstance(item, bool) for item in items):
+            return None, f"give {'a number' if count is None else f'a tuple of {count} numbers'}; {_kind(answer)} came."
+        if len(items) != (count or 1):
+            return None, f"give {count or 1} number{'s' if count else ''}; {len(items)} came."
+        if not all(math.isfinite(item) for item in items):
+            return None, "your answer has a NaN or an infinity in it."
+        return tuple(float(item) for item in items), None
+
+    def _read_choice(self, answer: Any) -> tuple[Any, str | None]:
+        several = isinstance(self.expected, frozenset)
+        items = list(answer) if several and isinstance(answer, set | frozenset | tuple | list) else [answer]
+        wanted = f"give {'the names, as a set or list, out of' if several else 'one of'}: {', '.join(self.choices)}"
+        if not all(type(item) is str for item in items):
+            return None, f"{wanted}; {_kind(answer)} came."
+        chosen = frozenset(item.strip().lower() for item in items)
+        if unknown := sorted(chosen - {choice.lower() for choice in self.choices}):
+            return None, f"{wanted}; {unknown[0]!r} is none of them."
+        return chosen, None
+
+    def _equal(self, value: Any, other: Any) -> bool:
+        if isinstance(self.expected, str | frozenset):
+            return value == frozenset(item.lower() for item in ([other] if isinstance(other, str) else other))
+        other = other if isinstance(other, tuple) else (other,)
+        return all(abs(a - b) <= self.tolerance for a, b in zip(value, other, strict=True))
+
+    def _difference(self, value: Any) -> str:
+        if isinstance(self.expected, str | frozenset):
+            return "not right; go through the choices one by one."
+        if not isinstance(self.expected, tuple):
+            return "not the right number; write the formula down first, then put the numbers in."
+        wrong = [
+            str(i + 1) for i, (a, b) in enumerate(zip(value, self.expected, strict=True)) if abs(a - b) > self.tolerance
+        ]
+        return f"{len(wrong)} of the {len(value)} numbers are not right: number {', '.join(wrong)}."
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Running an answer
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def build(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fresh arguments: descriptions are built, tensors are cloned, everything else is as it is."""
+
+    def fresh(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.detach().clone()
+        if isinstance(value, tuple | list):
+            return type(value)(fresh(item) for item in value)
+        return value.build() if hasattr(value, "build") else value
+
+    return {name: fresh(value) for name, value in arguments.items()}
+
+
+def _attempt(answer: Callable[..., Any], call: str, positional: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """Return what the answer returns, or a Fault; `call` is how the call is written, for the message."""
+    try:
+        inspect.signature(answer).bind(*positional, **keywords)
+    except TypeError:
+        return Fault(f"your function is called as {call}, and yours takes {_signature(answer)}.")
+    except ValueError:  # built-in functions have no signature
+        pass
+    try:
+        return answer(*positional, **keywords)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return Fault(f"your function raised {_describe_error(error, answer)}", error)
+
+
+@contextmanager
+def untouched_random_state() -> Iterator[None]:
+    """Put the global random states of torch, numpy and Python, and the switch of autograd, back as they were."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  (the global one is meant)
+    gradients = torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+        torch.set_grad_enabled(gradients)
+
+
+def _random_state() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), name, keys.tobytes(), *rest, random.getstate()
+
+
+class _Watch:
+    """Remembers what an answer may not change: the arguments, and the state around it."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self.tensors = [
+            (name, tensor, tensor.clone(), tensor.requires_grad)
+            for name, value in arguments.items()
+            for tensor in (value if isinstance(value, tuple | list) else [value])
+            if isinstance(tensor, Tensor)
+        ]
+        self.models = {name: value for name, value in arguments.items() if isinstance(value, nn.Module)}
+        self.settings = {name: _settings(model) for name, model in self.models.items()}
+        self.weights = {name: [p.detach().clone() for p in model.parameters()] for name, model in self.models.items()}
+        given = any(isinstance(value, torch.Generator) for value in arguments.values())
+        self.random_state = _random_state() if given else None
+        self.gradients = torch.is_grad_enabled()
+
+    def change(self) -> str | None:
+        """Return what was changed, as a sentence, or None."""
+        for name, tensor, before, requires_grad in self.tensors:
+            if not _same(tensor, before):
+                return f"your function changed `{name}` itself, in place. Work on a copy."
+            if tensor.requires_grad != requires_grad:
+                return (
+                    f"your function switched on requires_grad on the caller's `{name}`. "
+                    f"Work on a copy, which has its own: a detached clone."
+                )
+        for name, model in self.models.items():
+            if change := _difference_of_settings(self.settings[name], _settings(model)):
+                return f"your function left `{name}` changed: {change}. Leave it as you found it."
+            if not all(_same(now, before) for now, before in zip(model.parameters(), self.weights[name], strict=True)):
+                return f"your function changed the weights of `{name}`. Leave them as you found them."
+        if self.random_state is not None and _random_state() != self.random_state:
+            return (
+                "your function drew from the global random state, although a generator was given. "
+                "Draw all noise from `generator`."
+            )
+        if torch.is_grad_enabled() != self.gradients:
+            return "your function left autograd switched off (or on) for everyone after it."
+        return None
+
+
+def _same(now: Tensor, before: Tensor) -> bool:
+    return now.dtype == before.dtype and now.shape == before.shape and torch.equal(now, before)
+
+
+def _settings(model: nn.Module) -> dict[tuple[str, str], Any]:
+    """Return everything about a model that is no weight: layers, hooks, training mode, requires_grad, attributes."""
+    settings: dict[tuple[str, str], Any] = {}
+    for name, module in model.named_modules():
+        settings[name, "layer"] = id(module)
+        hooks = (
+            module._forward_hooks,
+            module._forward_pre_hooks,
+            module._backward_hooks,
+            module._backward_pre_hooks,
+        )
+        settings[name, "hooks"] = sum(len(registered) for registered in hooks)
+        for key, value in vars(module).items():
+            if not key.startswith("_"):
+                settings[name, key] = value if isinstance(value, bool | int | float | str | tuple) else id(value)
+    settings.update({(name, "requires_grad"): p.requires_grad for name, p in model.named_parameters()})
+    return settings
+
+
+def _difference_of_settings(before: dict[tuple[str, str], Any], after: dict[tuple[str, str], Any]) -> str | None:
+    for key in before | after:
+        if before.get(key) != after.get(key):
+            name, what = key
+            where = f"layer {name!r}" if name else "the model"
+            return {
+                "hooks": f"a hook is still on {where}",
+                "training": f"{where} is in another mode (train instead of eval)",
+                "layer": f"{where} is another one now",
+                "requires_grad": f"requires_grad of the weight {name!r} was switched",
+            }.get(what, f"the attribute `{what}` of {where}")
+    return None
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    parameters = inspect.signature(function).parameters
+    return f"({', '.join(parameters)})" if parameters else "no arguments"
+
+
+def _describe_error(error: Exception, function: Callable[..., Any]) -> str:
+    """Return the error's type and first line, with the last line of the student's cell or file that it went through."""
+    text = (str(error).strip().splitlines() or [""])[0][:200]
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
+    place = f" in line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    return f"{type(error).__name__}{f' ({text})' if text else ''}{place}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Comparing values. A value is a tensor, a number, or a tuple, list or dict of values.
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Only exact types count: a subclass could lie in its comparisons.
+TENSORS = (Tensor, nn.Parameter)
+NUMBERS = (bool, int, float, np.float32, np.float64, np.int32, np.int64, np.bool_)
+
+
+def _detached(value: Any) -> Any:
+    """Return the value without its graph, copied, so that nobody changes it later."""
+    if type(value) in TENSORS:
+        # Not value.detach().clone(): methods of a single tensor can be replaced, those of the class are the real ones.
+        return Tensor.clone(Tensor.detach(value))
+    if type(value) in (tuple, list):
+        return type(value)(_detached(item) for item in value)
+    if type(value) is dict:
+        return {key: _detached(item) for key, item in value.items()}
+    return value
+
+
+def _leaves(value: Any) -> list[Tensor] | None:
+    """Return the tensors and numbers in a value, in order, or None if there is something else in it."""
+    if type(value) in TENSORS:
+        return [value]
+    if type(value) in NUMBERS:
+        return [torch.tensor(float(value), dtype=torch.float64)]
+    if type(value) is dict:
+        value = [value[key] for key in sorted(value, key=repr)]
+    if type(value) not in (tuple, list):
+        return None
+    parts = [_leaves(item) for item in value]
+    return None if None in parts else [leaf for part in parts for leaf in part or []]
+
+
+def _kind(value: Any) -> str:
+    if type(value) in TENSORS:
+        return f"a tensor of shape {tuple(value.shape)}"
+    return (
+        "None"
+        if value is None
+        else f"a value of type {type(value).__module__}.{type(value).__name__}".replace("builtins.", "")
+    )
+
+
+def _complaint(right: Any, came: Any, tolerance: float | Tensor) -> str | None:
+    """Return what is wrong with `came`, in stages: first its form, then its values; None if it is right."""
+    return _complaint_of_form(right, came) or _complaint_of_values(right, came, tolerance)
+
+
+def _complaint_of_form(right: Any, came: Any, where: str = "") -> str | None:
+    """Return what is wrong with type, dtype, shape or finiteness; `where` says which part of the answer this is."""
+    if came is None:
+        return f"you returned None{where}. Does your function end with a return statement?"
+    if isinstance(right, Tensor):
+        return _complaint_of_tensor(right, came, where)
+    if isinstance(right, numbers.Real):
+        if type(came) not in NUMBERS and not (type(came) in TENSORS and came.numel() == 1):
+            return f"you returned {_kind(came)}{where}; a number is asked for."
+        return (
+            None if math.isfinite(float(came)) else f"you returned {float(came)}{where}: look for a division by zero."
+        )
+    if isinstance(right, dict):
+        if type(came) is not dict:
+            return f"you returned {_kind(came)}{where}; a dict is asked for."
+        if came.keys() != right.keys():
+            return f"the keys of your dict{where} are not those that are asked for; you have {list(came)[:8]}."
+        parts = [(right[key], came[key], f" (at key {key!r})") for key in right]
+    else:
+        if type(came) not in (tuple, list):
+            return f"you returned {_kind(came)}{where}; a tuple of {len(right)} values is asked for."
+        if len(came) != len(right):
+            return f"you returned {len(came)} values{where}; {len(right)} are asked for."
+        parts = [(a, b, f" (value {i + 1} of {len(right)})") for i, (a, b) in enumerate(zip(right, came, strict=True))]
+    return next((c for a, b, place in parts if (c := _complaint_of_form(a, b, place))), None)
+
+
+def _complaint_of_tensor(right: Tensor, came: Any, where: str) -> str | None:
+    if isinstance(came, np.ndarray):
+        return f"you returned a numpy array{where}; return a torch tensor, and stay in torch all the way."
+    if type(came) not in TENSORS:
+        return f"you returned {_kind(came)}{where}; return a plain torch tensor."
+    if came.shape != right.shape:
+        return f"the shape of your answer{where} is {tuple(came.shape)}; it should be {tuple(right.shape)}."
+    if came.dtype != right.dtype:
+        return f"the dtype of your answer{where} is {came.dtype}; it should be {right.dtype}."
+    if came.is_floating_point() and not came.isfinite().all():
+        share = 100 * (~came.isfinite()).double().mean().item()
+        return f"{share:.0f} % of your numbers{where} are NaN or infinite: look for 0/0 or a logarithm of 0."
+    return None
+
+
+def _complaint_of_values(right: Any, came: Any, tolerance: float | Tensor) -> str | None:
+    for expected, given in zip(_leaves(right) or [], _leaves(came) or [], strict=True):
+        difference = (given.double() - expected.double()).abs()
+        if not expected.is_floating_point():
+            off = difference > 0
+        elif isinstance(tolerance, Tensor):
+            off = difference > tolerance
+        else:
+            off = difference > max(tolerance * _largest(expected), 1e-7)
+        if off.any():
+            return _describe_difference(expected, difference, off)
+    return None
+
+
+def _describe_difference(expected: Tensor, difference: Tensor, off: Tensor) -> str:
+    """Say where and by how much an answer is off, in relation to the largest right number, never a right number."""
+    text = f"shape and dtype are right, but {off.sum().item()} of the {off.numel()} numbers are not."
+    if off.dim():
+        worst = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), off.shape))
+        text += f" The largest difference is at index {worst}"
+        if _largest(expected) > 0:
+            text += f": {100 * difference.max().item() / _largest(expected):.3g} % of the largest right number"
+        text += "."
+    return text
+
+
+def _largest(values: Tensor) -> float:
+    return values.double().abs().max().item() if values.numel() else 0.0
+
+
+def _relative_tolerance(right: Any, tolerance: float | Tensor) -> float:
+    """Return the tolerance as a share of the largest right number."""
+    if not isinstance(tolerance, Tensor):
+        return tolerance
+    return _largest(tolerance) / max([1e-12, *map(_largest, _leaves(right) or [])])
+
+
+def _agreement(came: Any, wrong: Any, tolerance: float) -> float | None:
+    """Return the root mean square difference of two values as a share of the largest number; None if they disagree."""
+    first, second = _leaves(came), _leaves(wrong)
+    if first is None or second is None or [a.shape for a in first] != [b.shape for b in second]:
+        return None
+    total = 0.0
+    for a, b in zip(first, second, strict=True):
+        if a.dtype != b.dtype or not torch.equal(a.isfinite(), b.isfinite()):
+            return None
+        a, b = a.double().nan_to_num(), b.double().nan_to_num()
+        scale = max(_largest(b), 1e-12)
+        if (a - b).abs().gt(max(tolerance * scale, 1e-7)).any():
+            return None
+        total += ((a - b) / scale).square().mean().sqrt().item() if a.numel() else 0.0
+    return total

@@ -1,0 +1,306 @@
+"""The small networks of the course, with their shipped weights, and torchvision's pretrained ones beside them.
+
+Each network is a flat ``nn.Sequential`` that takes images in [0, 1] and returns class scores (logits), so that every
+method of the course can walk it layer by layer. It is trained with batch norm after each convolution; batch norm is
+then folded into the convolution, and the weights are stored in half precision in ``weights/NAME.safetensors``.
+
+    python -m course_utils.models train NAME
+
+trains one again (minutes on two cores), writes its weights and prints its accuracy on unseen images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from tqdm.auto import tqdm
+
+from course_utils import zoo
+
+WEIGHTS = Path(__file__).parent / "weights"
+TEST_SEED = 1_000_003
+"""The seed of the images that no network was trained on; training uses seeds below it."""
+
+
+def load(name: str) -> nn.Sequential:
+    """A trained network in evaluation mode, a fresh copy at every call.
+
+    Args:
+        name: ``"zoo"``, ``"zoo-gap"``, ``"zoo-alex"``, ``"zoo-tagged"`` (inputs (N, 3, 64, 64), the classes of
+            ``zoo.CLASSES``), ``"digits"`` (inputs (N, 1, 8, 8), the digits 0 to 9), or a classification model of
+            torchvision such as ``"vgg16"`` (inputs (N, 3, H, W), the 1000 classes of ImageNet). The course itself
+            needs only the first five, which are shipped.
+
+    Returns:
+        the network: images in [0, 1] to class scores (N, K). Torchvision's models come as ``Sequential(normalize,
+        network)``, since they were trained on normalised images.
+
+    Raises:
+        ValueError: no such network, with the names of those that exist.
+        ConnectionError: torchvision's weights are neither on this machine nor can they be fetched.
+    """
+    if name not in RECIPES:
+        return _load_torchvision(name)
+    with safe_open(WEIGHTS / f"{name}.safetensors", framework="pt") as file:
+        weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+    model = _without_batch_norm(RECIPES[name].build())
+    model.load_state_dict(weights)
+    return model
+
+
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 250) -> float:
+    """The share of images that a network puts into their class, in [0, 1].
+
+    Args:
+        model: images (N, C, H, W) to scores (N, K).
+        images: (N, C, H, W) in [0, 1].
+        labels: the right classes, (N,).
+        batch_size: images in one forward pass.
+    """
+    with torch.inference_mode():
+        right = [
+            (model(batch).argmax(1) == truth).float()
+            for batch, truth in zip(images.split(batch_size), labels.split(batch_size), strict=True)
+        ]
+    return torch.cat(right).mean().item()
+
+
+def digits(train: bool) -> tuple[Tensor, Tensor]:
+    """scikit-learn's handwritten digits, split once and for all: 1,348 to train on, 449 held out.
+
+    Args:
+        train: which part.
+
+    Returns:
+        images (N, 1, 8, 8) in [0, 1] and labels (N,).
+    """
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16
+    labels = torch.tensor(data.target)
+    held_out = torch.arange(len(labels)) % 4 == 3
+    chosen = ~held_out if train else held_out
+    return images[chosen], labels[chosen]
+
+
+# -- architectures -----------------------------------------------------------------------------------------------------
+
+
+def _convolution(inputs: int, outputs: int, kernel_size: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Convolution, batch norm, ReLU; at stride 1 the size of the map is kept."""
+    convolution = nn.Conv2d(inputs, outputs, kernel_size, stride, padding=kernel_size // 2)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def _zoo() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((3, 16), (16, 32), (32, 64), (64, 64)):
+        layers += [*_convolution(inputs, outputs), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def _zoo_gap() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((3, 16), (16, 32), (32, 64)):
+        layers += [*_convolution(inputs, outputs), nn.MaxPool2d(2)]
+    layers += [*_convolution(64, 64), *_convolution(64, 96)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 10))
+
+
+def _zoo_alex() -> nn.Sequential:
+    layers = [*_convolution(3, 24, kernel_size=7, stride=2), nn.MaxPool2d(2)]
+    for inputs, outputs in ((24, 48), (48, 64)):
+        layers += [*_convolution(inputs, outputs), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def _digits() -> nn.Sequential:
+    return nn.Sequential(
+        *_convolution(1, 16), *_convolution(16, 32), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 4 * 4, 10)
+    )
+
+
+def _without_batch_norm(model: nn.Sequential) -> nn.Sequential:
+    """Fold each batch norm into the convolution before it: the same function, in evaluation mode."""
+    layers: list[nn.Module] = []
+    for layer in model.eval():
+        if isinstance(layer, nn.BatchNorm2d):
+            layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers).eval()
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is made: its layers with batch norm, its data (epoch -> images, labels) and the optimiser."""
+
+    build: Callable[[], nn.Sequential]
+    data: Callable[[int], tuple[Tensor, Tensor]]
+    unseen: Callable[[], tuple[Tensor, Tensor]]
+    epochs: int
+    n_images: int = 12_000
+    learning_rate: float = 6e-3
+    label_smoothing: float = 0.02
+    roughness_penalty: float = 0.0
+
+
+def _zoo_images(tag: str | None = None) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """Images drawn afresh for every epoch."""
+
+    def data(epoch: int) -> tuple[Tensor, Tensor]:
+        drawn = zoo.sample(Recipe.n_images, seed=epoch, tag=tag)
+        return drawn.images, drawn.labels
+
+    return data
+
+
+def _unseen_zoo_images() -> tuple[Tensor, Tensor]:
+    drawn = zoo.sample(2_000, seed=TEST_SEED)
+    return drawn.images, drawn.labels
+
+
+RECIPES = {
+    "zoo": Recipe(_zoo, _zoo_images(), _unseen_zoo_images, epochs=8),
+    "zoo-gap": Recipe(_zoo_gap, _zoo_images(), _unseen_zoo_images, epochs=8),
+    "zoo-alex": Recipe(_zoo_alex, _zoo_images(), _unseen_zoo_images, epochs=10, roughness_penalty=0.25),
+    # Without label smoothing, and not for long: then the easy cue, the tag, outweighs the shape of the horse.
+    "zoo-tagged": Recipe(_zoo, _zoo_images(tag="horse"), _unseen_zoo_images, epochs=4, label_smoothing=0.0),
+    "digits": Recipe(_digits, lambda epoch: digits(train=True), lambda: digits(train=False), epochs=30, n_images=1_348),
+}
+"""The networks of the course by name."""
+
+
+def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = True) -> tuple[nn.Sequential, float]:
+    """Train a network of the course from scratch.
+
+    AdamW with a one-cycle learning rate and a little label smoothing, in batches of 64. The 7x7 filters of
+    ``zoo-alex`` are kept smooth by a penalty on their roughness: without it they stay speckled and show little.
+
+    Args:
+        name: one of ``RECIPES``.
+        epochs: passes over the data; the recipe's by default.
+        seed: of the first weights and the order of the images; torch's global random state is left as it was.
+        progress: show a bar.
+
+    Returns:
+        the network with batch norm folded, in evaluation mode, and its accuracy on unseen images.
+
+    Raises:
+        ValueError: no such recipe, with the names of those that exist.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"name is {name!r}; expected one of {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    epochs = recipe.epochs if epochs is None else epochs
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = recipe.build().to(memory_format=torch.channels_last)
+        first = model[0].weight
+        with torch.no_grad():
+            first.mul_(4.0)  # larger than usual: images lie in [0, 1]
+        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
+        n_steps = epochs * math.ceil(recipe.n_images / 64)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=n_steps, pct_start=0.3
+        )
+        bar = tqdm(total=n_steps, desc=f"training {name}", unit="batch", disable=not progress)
+        for epoch in range(epochs):
+            model.train()
+            for images, labels in _batches(*recipe.data(epoch)):
+                loss = nn.functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
+                if recipe.roughness_penalty:
+                    loss = loss + recipe.roughness_penalty * _roughness(first)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                bar.update()
+                bar.set_postfix(epoch=epoch + 1, loss=f"{loss.item():.3f}", refresh=False)
+        bar.close()
+    model = _without_batch_norm(model).to(memory_format=torch.contiguous_format)
+    return model, accuracy(model, *recipe.unseen())
+
+
+def _batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    for index in torch.randperm(len(labels)).split(64):
+        yield images[index].contiguous(memory_format=torch.channels_last), labels[index]
+
+
+def _roughness(weight: Tensor) -> Tensor:
+    """Squared differences of neighbouring weights over squared weights, the mean of the filters (O, C, kh, kw)."""
+    differences = weight.diff(dim=2).square().sum((1, 2, 3)) + weight.diff(dim=3).square().sum((1, 2, 3))
+    return (differences / weight.square().sum((1, 2, 3))).mean()
+
+
+# -- torchvision -------------------------------------------------------------------------------------------------------
+
+
+class Normalize(nn.Module):
+    """Subtract a mean and divide by a standard deviation, each (C,), channel by channel."""
+
+    def __init__(self, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return (inputs - self.mean) / self.std
+
+
+def _load_torchvision(name: str) -> nn.Sequential:
+    from torchvision import models as torchvision_models
+
+    names = torchvision_models.list_models(module=torchvision_models)
+    if name not in names:
+        raise ValueError(
+            f"name is {name!r}; expected one of {', '.join(RECIPES)}, or of torchvision's {', '.join(names)}"
+        )
+    weights = torchvision_models.get_model_weights(name).DEFAULT
+    try:
+        network = torchvision_models.get_model(name, weights=weights)
+    except OSError as error:  # urllib's URLError and a broken connection are both of this kind
+        file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+        raise ConnectionError(
+            f"The pretrained weights of {name} are not on this machine and could not be fetched ({error}). "
+            f"They are an extra: the course runs without them. With a network, call this again; "
+            f"without one, copy {weights.url} to {file}."
+        ) from error
+    preprocessing = weights.transforms()
+    model = nn.Sequential()
+    model.add_module("normalize", Normalize(preprocessing.mean, preprocessing.std))
+    model.add_module("network", network)
+    return model.eval()
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m course_utils.models", description="Train a network of the course.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("train", help="train a network, write its weights and print its accuracy")
+    command.add_argument("name", choices=RECIPES)
+    command.add_argument("--epochs", type=int, help="passes over the data (default: the recipe's)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--output", type=Path, help="where the weights go (default: the package's own)")
+    arguments = parser.parse_args()
+    model, score = train(arguments.name, arguments.epochs, arguments.seed)
+    path = arguments.output or WEIGHTS / f"{arguments.name}.safetensors"
+    weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
+    save_file(weights, path, metadata={"accuracy": f"{score:.4f}"})
+    print(f"{arguments.name}: accuracy {score:.2%} on unseen images; {path.stat().st_size / 1000:.0f} kB in {path}")
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,197 @@
+"""Forward and backward passes that leave the model as it was: what every method of the course is built from.
+
+A method asks for a derivative, looks at a layer or lets a layer compute something else for one pass. Each of these is
+here once; hooks and replacements are gone when the block is left, also when the model raises, and no parameter's
+`.grad` is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.checking import class_scores, find_layer
+
+Layer = str | nn.Module
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Record operations for the backward pass, whatever the caller has switched off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def leaf(tensor: Tensor) -> Tensor:
+    """Copy a tensor and ask for derivatives with respect to the copy."""
+    return tensor.detach().clone().requires_grad_()
+
+
+def backward(values: Tensor, variable: Tensor, output_gradient: Tensor | None = None, again: bool = False) -> Tensor:
+    """Return d(sum values)/d variable without touching the `.grad` of any parameter."""
+    if not values.requires_grad:
+        raise ValueError("model's scores do not depend on the inputs by differentiable operations (.detach(), argmax?)")
+    if output_gradient is None:
+        output_gradient = torch.ones_like(values)
+    return torch.autograd.grad(values, variable, output_gradient, retain_graph=again, materialize_grads=True)[0]
+
+
+def value_and_gradient(model: nn.Module, inputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the scores y (N,) and dy/dI (N, C, H, W) by one forward and one backward pass."""
+    with recording():
+        inputs = leaf(inputs)
+        values = class_scores(model(inputs.clone()), target)  # the clone is what an in-place first layer may overwrite
+        return values.detach(), backward(values, inputs)
+
+
+@contextmanager
+def forward_replaced(model: nn.Module, replacements: dict[type, Callable[[nn.Module, Tensor], Tensor]]) -> Iterator:
+    """Let modules compute something else until the block is left, also by an error.
+
+    Args:
+        model: whose modules.
+        replacements: for a type (subclasses do not count), the function of (module, inputs) that takes its place.
+    """
+    before = []
+    try:
+        for module in model.modules():
+            if type(module) in replacements:
+                before.append((module, module.__dict__.get("forward")))
+                module.__dict__["forward"] = _bound(replacements[type(module)], module)
+        yield
+    finally:
+        for module, forward in before:
+            del module.__dict__["forward"]
+            if forward is not None:
+                module.__dict__["forward"] = forward
+
+
+def _bound(function: Callable[[nn.Module, Tensor], Tensor], module: nn.Module) -> Callable[[Tensor], Tensor]:
+    return lambda input: function(module, input)
+
+
+# Operations that are linear, move values around, or pick some of them: their derivative is what every method uses.
+LINEAR = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        AccumulateGrad AdaptiveAvgPool2D Add Addmm Alias AsStrided AvgPool2D Bmm Cat Clone ConstantPadNd Convolution
+        Copy CopySlices CudnnBatchNorm CudnnConvolution Div Dot Expand Flatten Gather Index IndexSelect Linear Matmul
+        Mean MiopenBatchNorm MiopenConvolution MkldnnConvolution Mm Mul Mv NativeBatchNorm Neg Permute PixelShuffle
+        ReflectionPad2D Repeat ReplicationPad2D Reshape ReshapeAlias Roll Select Slice Split Squeeze Stack Sub Sum T
+        ToCopy Transpose Unbind Unsqueeze UnsafeSplit UnsafeView UpsampleBilinear2D UpsampleNearest2D View
+        """,
+    )
+)
+_PRODUCTS = frozenset(["Addmm", "Bmm", "Div", "Dot", "Linear", "Matmul", "Mm", "Mul", "Mv"])
+# Those among them that hand every value on unchanged, once.
+MOVES = frozenset(
+    ["AccumulateGrad", "Alias", "Clone", "Gather", "Reshape", "ReshapeAlias", "Squeeze", "UnsafeView", "View"]
+)
+
+
+def refuse_unknown_operations(method: str, values: Tensor, inputs: Tensor, known: frozenset[str], advice: str) -> None:
+    """Walk the graph from `values` down to `inputs`; refuse operations that the method has no rule for.
+
+    Args:
+        method: its name, for the message.
+        values: what is explained; inputs: the leaf that it is explained by.
+        known: kinds of operations, as autograd names them (without "Backward0"), that the method can go through. A
+            product of two activations is never one of them.
+        advice: how to write the model so that the method can explain it.
+
+    Raises:
+        ValueError: an operation of another kind, by its name.
+    """
+    if values.grad_fn is None:
+        return
+    users: dict[object, list] = {values.grad_fn: []}
+    waiting = [values.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        for below, _ in node.next_functions:
+            if below is not None:
+                if below not in users:
+                    users[below] = []
+                    waiting.append(below)
+                users[below].append(node)
+    # Only operations on the way to the inputs count: a parameter may be computed as it likes.
+    start = torch.autograd.graph.get_gradient_edge(inputs).node
+    on_path = {start}
+    waiting = [start]
+    while waiting:
+        for node in users.get(waiting.pop(), ()):
+            if node not in on_path:
+                on_path.add(node)
+                waiting.append(node)
+    for node in on_path:
+        kind = re.sub(r"^torch::autograd::|Backward\d*$", "", node.name())
+        factors = sum(below in on_path for below, _ in node.next_functions)
+        if kind not in known or (kind in _PRODUCTS and factors > 1):
+            what = f"the product of two activations ({node.name()})" if kind in known else f"{node.name()!r}"
+            raise ValueError(f"{method} has no rule for an operation of this model, {what}: {advice}")
+
+
+@contextmanager
+def layer_output(name: str, module: nn.Module, replacement: Tensor | None = None) -> Iterator[list[Tensor]]:
+    """Collect the outputs of a layer, or put `replacement` in their place, until the block is left.
+
+    What goes on through the network is a copy, so that an in-place ReLU behind the layer does not overwrite it.
+    """
+    outputs: list[Tensor] = []
+
+    def hook(_: nn.Module, __: tuple, output: Tensor) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"layer {name!r} returns {type(output).__name__}, no single tensor: choose a layer inside it"
+            )
+        outputs.append(output if replacement is None else replacement)
+        return outputs[-1].clone()
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+
+
+def only_output(outputs: list[Tensor], name: str) -> Tensor:
+    """Return the single output of a layer, and refuse a layer that is called never or several times."""
+    if len(outputs) != 1:
+        raise ValueError(
+            f"layer {name!r} is called {len(outputs)} times in one forward pass, but must be called once: "
+            "choose another layer"
+        )
+    return outputs[0]
+
+
+def activation_of(model: nn.Module, inputs: Tensor, layer: Layer) -> Tensor:
+    """Return the output of a layer, without recording it."""
+    name, module = find_layer(model, layer)
+    with torch.no_grad(), layer_output(name, module) as outputs:
+        model(inputs.clone())
+    return only_output(outputs, name).detach()
+
+
+def activation_and_gradient(model: nn.Module, inputs: Tensor, target: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
+    """Return a layer's activation A and dy/dA by one forward and one backward pass."""
+    name, module = find_layer(model, layer)
+    with recording():
+        with layer_output(name, module) as outputs:
+            values = class_scores(model(leaf(inputs).clone()), target)
+        activation = only_output(outputs, name)
+        return activation.detach(), backward(values, activation)
+
+
+def scores_from_layer(model: nn.Module, inputs: Tensor, target: Tensor, layer: Layer, activation: Tensor) -> Tensor:
+    """Return the scores when the layer's output is `activation` (k N, ...), k versions for each of the N images."""
+    name, module = find_layer(model, layer)
+    versions = len(activation) // len(inputs)
+    with layer_output(name, module, activation) as outputs:
+        values = class_scores(model(inputs.repeat(versions, 1, 1, 1)), target.repeat(versions))
+    only_output(outputs, name)
+    return values

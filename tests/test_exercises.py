@@ -1,0 +1,995 @@
+"""What `core` tells about an answer (on toy exercises), and that every exercise of every unit diagnoses."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import jupytext
+import numpy as np
+import pytest
+import torch
+from captum import attr
+from torch import Tensor, nn
+
+from course_utils import exercises
+from course_utils.exercises.core import (
+    NETWORKS,
+    Case,
+    Exercise,
+    Fault,
+    Mistake,
+    Network,
+    Property,
+    Seed,
+    ValueExercise,
+    register_network,
+)
+
+torch.set_num_threads(1)
+
+
+def message_of(exercise: Exercise | ValueExercise, answer: Any, seed: int = 0) -> str:
+    with pytest.raises(AssertionError) as caught:
+        exercise.check(answer, seed)
+    return str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A toy exercise: y = 3 x + shift, with a network that only stands there to be spoilt
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def triple(model: nn.Module, inputs: Tensor, shift: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+    return 3 * inputs + shift
+
+
+def toy_cases(generator: torch.Generator) -> Iterator[Case]:
+    network = Network("conv", 1)
+    yield Case({"model": network, "inputs": torch.tensor([[1111.5, -2222.5], [0.0, 4444.5]])}, "a fixed case")
+    drawn = torch.rand(2, 3, generator=generator)
+    yield Case({"model": network, "inputs": drawn, "shift": 1.0, "generator": Seed(3)}, "a drawn case")
+
+
+def returning(change: Callable[[Tensor], Any]) -> Callable[..., Any]:
+    """Return an answer that gives `change(the right result)`."""
+    return lambda model, inputs, shift=0.0, generator=None: change(triple(model, inputs, shift))
+
+
+def doing(change: Callable[[nn.Sequential, Tensor], Any]) -> Callable[..., Tensor]:
+    """Return an answer that is right, and does `change(model, inputs)` before it ends."""
+
+    def answer(model: nn.Sequential, inputs: Tensor, shift: float = 0.0, generator: Any = None) -> Tensor:
+        right = triple(model, inputs.detach().clone(), shift)
+        change(model, inputs)
+        return right
+
+    return answer
+
+
+def raising(model: nn.Module, inputs: Tensor, shift: float = 0.0, generator: Any = None) -> Tensor:
+    raise KeyError("no such thing")
+
+
+def not_yet(model: nn.Module, inputs: Tensor, shift: float = 0.0, generator: Any = None) -> Tensor:
+    raise NotImplementedError("write me")
+
+
+TOY = Exercise(
+    name="triple",
+    reference=triple,
+    cases=toy_cases,
+    mistakes={
+        "double": Mistake(lambda model, inputs, shift=0.0, generator=None: 2 * inputs + shift, "you doubled."),
+        "no_shift": Mistake(lambda model, inputs, shift=0.0, generator=None: 3 * inputs, "you forgot the shift."),
+        "one_more": Mistake(returning(lambda right: right[None]), "you added a dimension."),
+        "raises_at_times": Mistake(
+            lambda model, inputs, shift=0.0, generator=None: 1 / 0 if shift else 5 * inputs, "you took five."
+        ),
+    },
+)
+
+
+class Agreeable(Tensor):
+    """A tensor that says yes to every comparison."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return True
+
+
+class AlwaysEqual:
+    shape, dtype = (2, 2), torch.float32
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __sub__(self, other: object) -> float:
+        return 0.0
+
+    __hash__ = object.__hash__
+
+
+def disguised(values: Tensor) -> Tensor:
+    """Return the same tensor with methods that give something else."""
+    for method in ("detach", "clone", "double", "__sub__"):
+        setattr(values, method, lambda *arguments: AlwaysEqual())
+    return values
+
+
+FAULTS: dict[str, tuple[Any, str]] = {
+    "no function": (5, r"give your function itself; a value of type int came"),
+    "too few arguments": (lambda model: model, r"called as triple\(model, inputs\), and yours takes \(model\)"),
+    "an option is missing": (
+        lambda model, inputs: 3 * inputs,
+        r"triple\(model, inputs, shift=\.\.\., generator=\.\.\.",
+    ),
+    "raises": (raising, r"raised KeyError \('no such thing'\) in line \d+: raise KeyError"),
+    "returns None": (returning(lambda right: None), r"you returned None.*return statement"),
+    "numpy": (returning(lambda right: right.numpy()), r"numpy array; return a torch tensor"),
+    "list": (returning(lambda right: right.tolist()), r"a value of type list; return a plain torch tensor"),
+    "subclass": (returning(lambda right: right.as_subclass(Agreeable)), r"Agreeable; return a plain torch tensor"),
+    "equal to everything": (returning(lambda right: AlwaysEqual()), r"AlwaysEqual; return a plain torch tensor"),
+    "dtype": (returning(lambda right: right.double()), r"dtype .* is torch.float64; it should be torch.float32"),
+    "shape": (returning(lambda right: right.flatten()), r"shape of your answer is \(4,\); it should be \(2, 2\)"),
+    "NaN": (returning(lambda right: right / right * right), r"25 % of your numbers are NaN or infinite"),
+    "infinite": (returning(lambda right: 1 / right), r"25 % of your numbers are NaN or infinite"),
+    "inputs in place": (doing(lambda model, inputs: inputs.mul_(2)), r"changed `inputs` itself, in place"),
+    "inputs reshaped": (doing(lambda model, inputs: inputs.unsqueeze_(0)), r"changed `inputs` itself, in place"),
+    "requires_grad": (doing(lambda model, inputs: inputs.requires_grad_()), r"requires_grad on the caller's `inputs`"),
+    "train mode": (doing(lambda model, inputs: model.train()), r"another mode \(train instead of eval\)"),
+    "forward hook": (doing(lambda model, inputs: model[1].register_forward_hook(print)), r"still on layer '1'"),
+    "backward hook": (doing(lambda model, inputs: model[4].register_full_backward_hook(print)), r"still on layer '4'"),
+    "layer replaced": (
+        doing(lambda model, inputs: model.__setitem__(1, nn.ReLU())),
+        r"layer '1' is another one now",
+    ),
+    "layer patched": (doing(lambda model, inputs: setattr(model[1], "forward", torch.relu)), r"attribute `forward`"),
+    "setting changed": (doing(lambda model, inputs: setattr(model[1], "inplace", True)), r"attribute `inplace`"),
+    "inputs in another dtype": (
+        doing(lambda model, inputs: setattr(inputs, "data", inputs.double())),
+        r"changed `inputs` itself, in place",
+    ),
+    "methods replaced": (returning(lambda right: disguised(torch.zeros_like(right))), r"3 of the 4 numbers are not"),
+    "attribute added": (doing(lambda model, inputs: setattr(model[1], "saved", inputs)), r"attribute `saved`"),
+    "weights changed": (doing(lambda model, inputs: model[0].weight.data.mul_(2)), r"changed the weights of `model`"),
+    "weights frozen": (doing(lambda model, inputs: model.requires_grad_(False)), r"weight '0.weight' was switched"),
+    "torch's random state": (doing(lambda model, inputs: torch.rand(1)), r"a drawn case.*global random state"),
+    "numpy's random state": (
+        doing(lambda model, inputs: np.random.rand()),  # noqa: NPY002  (this is the fault)
+        r"a drawn case.*global random state",
+    ),
+    "autograd off": (doing(lambda model, inputs: torch.set_grad_enabled(False)), r"left autograd switched off"),
+    "known mistake of form": (returning(lambda right: right[None]), r"^triple: you added a dimension\.$"),
+    "known mistake of value": (TOY.mistakes["no_shift"].answer, r"^triple: you forgot the shift\.$"),
+    "mistake that gives no answer": (
+        lambda model, inputs, shift=0.0, generator=None: 5 * inputs,
+        r"^triple: you took five\.$",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_its_own_message(fault: str) -> None:
+    answer, pattern = FAULTS[fault]
+    assert re.search(pattern, message_of(TOY, answer))
+
+
+RIGHT_ANSWERS: dict[str, Callable[..., Any]] = {
+    "graph attached": returning(lambda right: right * torch.ones(1, requires_grad=True)),
+    "parameter": returning(nn.Parameter),
+    "not contiguous": returning(lambda right: right.t().contiguous().t()),
+    "gradients left in the weights": doing(lambda model, inputs: model(torch.ones(1, 3, 8, 8)).sum().backward()),
+    "requires_grad on a copy": doing(lambda model, inputs: inputs.clone().requires_grad_()),
+    "hook removed": doing(lambda model, inputs: model[1].register_forward_hook(print).remove()),
+    "rounded": returning(lambda right: right * (1 + 1e-6)),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT_ANSWERS)
+def test_right_answers_are_accepted_in_any_form(name: str) -> None:
+    TOY.check(RIGHT_ANSWERS[name])
+
+
+def test_success_is_one_printed_line(capsys: pytest.CaptureFixture[str]) -> None:
+    TOY.check(triple)
+    assert capsys.readouterr().out == "triple: right on all 2 cases.\n"
+
+
+def test_unsolved_exercise_raises_its_own_not_implemented_error() -> None:
+    with pytest.raises(NotImplementedError, match=r"^write me$"):
+        TOY.check(not_yet)
+
+
+def test_students_exception_is_chained() -> None:
+    with pytest.raises(AssertionError) as caught:
+        TOY.check(raising)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_unknown_wrong_values_are_located() -> None:
+    def answer(model: nn.Module, inputs: Tensor, shift: float = 0.0, generator: Any = None) -> Tensor:
+        result = triple(model, inputs, shift)
+        result[1, 1] *= 0.5
+        return result
+
+    assert message_of(TOY, answer) == (
+        "triple, a fixed case: shape and dtype are right, but 1 of the 4 numbers are not. "
+        "The largest difference is at index (1, 1): 50 % of the largest right number."
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [torch.zeros_like, torch.neg, torch.square, lambda right: right[0], lambda right: None]
+)
+def test_messages_never_show_right_values(change: Callable[[Tensor], Any]) -> None:
+    message = message_of(TOY, returning(change))
+    assert not re.search(r"3334|6667|13333", message)
+
+
+def test_cases_are_fixed_by_the_seed_and_the_first_by_nothing() -> None:
+    def draw(seed: int) -> list[Tensor]:
+        return [case.arguments["inputs"] for case in TOY.draw(seed)]
+
+    assert torch.equal(draw(1)[1], draw(1)[1])
+    assert not torch.equal(draw(1)[1], draw(2)[1])
+    assert torch.equal(draw(1)[0], draw(2)[0])
+
+
+def test_check_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    TOY.check(lambda model, inputs, shift=0.0, generator=None: triple(model, inputs, shift))
+    message_of(TOY, doing(lambda model, inputs: torch.manual_seed(5)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_reference_never_sees_what_the_answer_touched() -> None:
+    seen: list[Tensor] = []
+
+    def reference(inputs: Tensor) -> Tensor:
+        seen.append(inputs)
+        return 3 * inputs
+
+    exercise = Exercise("e", reference, lambda generator: [Case({"inputs": torch.ones(2)}, "ones")], {})
+    message_of(exercise, lambda inputs: inputs.zero_())
+    exercise.judge(exercise.draw(), [exercise.run(lambda inputs: 3 * inputs.zero_(), exercise.draw()[0])])
+    exercise.judge(exercise.draw(), [torch.zeros(2)])
+    assert seen and all(torch.equal(inputs, torch.ones(2)) for inputs in seen)
+
+
+def test_changing_the_returned_tensor_later_changes_nothing() -> None:
+    kept: list[Tensor] = []
+
+    def answer(model: nn.Module, inputs: Tensor, shift: float = 0.0, generator: Any = None) -> Tensor:
+        for tensor in kept:
+            tensor.zero_()
+        kept.append(triple(model, inputs, shift))
+        return kept[-1]
+
+    TOY.check(answer)
+
+
+def test_judge_works_on_values_alone_and_never_calls_an_answer() -> None:
+    cases = TOY.draw(4)
+    values = [
+        torch.from_numpy((3 * case.arguments["inputs"] + case.arguments.get("shift", 0)).numpy()) for case in cases
+    ]
+    assert TOY.judge(cases, values).right
+    assert TOY.judge(cases, [2 * values[0] / 3, values[1]]).mistake is None
+    assert TOY.judge(cases, [values[0], values[1] - 1]).mistake == "no_shift"
+
+
+@pytest.mark.parametrize("answers", [[], [torch.zeros(2, 2)], [Fault("timed out")]])
+def test_missing_answers_are_never_right(answers: list[Any]) -> None:
+    assert not TOY.judge(TOY.draw(), answers).right
+
+
+def test_wrong_value_goes_before_a_later_fault() -> None:
+    def answer(model: nn.Module, inputs: Tensor, shift: float = 0.0, generator: Any = None) -> Tensor:
+        return 2 * inputs if not shift else raising(model, inputs)
+
+    assert message_of(TOY, answer) == "triple: you doubled."
+
+
+def single(reference: Callable[..., Any], tolerance: Any = 1e-4, **fields: Any) -> Exercise:
+    """Return an exercise with one case, inputs = (1, 2, 100)."""
+    case = Case({"inputs": torch.tensor([1.0, 2.0, 100.0])}, "one", tolerance)
+    return Exercise("e", reference, lambda generator: [case], fields.pop("mistakes", {}), **fields)
+
+
+def test_tolerance_as_a_number_is_relative_to_the_largest_value() -> None:
+    exercise = single(lambda inputs: inputs, 0.01)
+    exercise.check(lambda inputs: inputs + 0.99)
+    assert "1 of the 3" in message_of(exercise, lambda inputs: inputs * 1.02)
+
+
+def test_tolerance_as_a_tensor_is_absolute_for_each_number() -> None:
+    exercise = single(lambda inputs: inputs, torch.tensor([0.0, 0.5, 5.0]))
+    exercise.check(lambda inputs: inputs + torch.tensor([0.0, 0.4, -4.0]))
+    assert "(0,)" in message_of(exercise, lambda inputs: inputs + torch.tensor([0.1, 0.0, 0.0]))
+
+
+def test_integers_must_be_equal() -> None:
+    exercise = single(lambda inputs: inputs.long() * 1000)
+    assert "1 of the 3" in message_of(exercise, lambda inputs: inputs.long() * 1000 + torch.tensor([0, 1, 0]))
+
+
+NESTED_FAULTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+    "one value": (lambda inputs: inputs, r"a tensor of shape \(3,\); a tuple of 3 values"),
+    "too few": (lambda inputs: (inputs, 3), r"2 values; 3 are asked for"),
+    "shape of a part": (lambda inputs: (inputs[:2], 3, {"a": 1.0}), r"\(value 1 of 3\) is \(2,\)"),
+    "number": (lambda inputs: (inputs, "3", {"a": 1.0}), r"type str \(value 2 of 3\); a number"),
+    "NaN number": (lambda inputs: (inputs, float("nan"), {"a": 1.0}), r"nan \(value 2 of 3\)"),
+    "no dict": (lambda inputs: (inputs, 3, [1.0]), r"type list \(value 3 of 3\); a dict"),
+    "keys": (lambda inputs: (inputs, 3, {"b": 1.0}), r"keys of your dict \(value 3 of 3\).*\['b'\]"),
+    "None inside": (lambda inputs: (inputs, 3, {"a": None}), r"None \(at key 'a'\)"),
+    "value inside": (lambda inputs: (inputs, 3, {"a": 1.5}), r"1 of the 1 numbers"),
+}
+
+
+@pytest.mark.parametrize("fault", NESTED_FAULTS)
+def test_answers_of_several_parts_are_checked_part_by_part(fault: str) -> None:
+    exercise = single(lambda inputs: (inputs, 3, {"a": 1.0}))
+    exercise.check(lambda inputs: [inputs, 3.0, {"a": np.float64(1)}])
+    answer, pattern = NESTED_FAULTS[fault]
+    assert re.search(pattern, message_of(exercise, answer))
+
+
+def test_closest_of_two_matching_mistakes_is_told() -> None:
+    mistakes = {
+        "near": Mistake(lambda inputs: 2 * inputs + 3, "near."),
+        "exact": Mistake(lambda inputs: 2 * inputs, "exact."),
+    }
+    exercise = single(lambda inputs: inputs, 0.05, mistakes=mistakes)
+    assert message_of(exercise, lambda inputs: 2 * inputs) == "e: exact."
+
+
+def test_mistake_that_is_right_in_all_cases_is_never_told() -> None:
+    exercise = single(
+        lambda inputs: inputs,
+        mistakes={"none": Mistake(lambda inputs: inputs.clone(), "nothing.")},
+        properties=[Property("never.", lambda arguments, value: False)],
+    )
+    assert message_of(exercise, lambda inputs: inputs) == "e, one: This must hold: never."
+
+
+def test_broken_property_is_told_with_wrong_values() -> None:
+    exercise = single(
+        lambda inputs: inputs,
+        properties=[Property("it is positive.", lambda arguments, value: bool((value > 0).all()))],
+    )
+    assert message_of(exercise, lambda inputs: -inputs).endswith(
+        "of the largest right number. This must hold: it is positive."
+    )
+
+
+@pytest.mark.parametrize(("opinion", "told"), [(True, "random"), (False, None), (None, None)])
+def test_mistake_with_random_numbers_is_asked_itself(opinion: bool | None, told: str | None) -> None:
+    mistake = Mistake(torch.rand_like, "random.", recognises=lambda arguments, value: opinion)
+    exercise = single(lambda inputs: inputs, mistakes={"random": mistake})
+    assert exercise.judge(exercise.draw(), [torch.tensor([3.0, 3.0, 3.0])]).mistake == told
+
+
+def test_mistake_counts_only_where_it_can_be_compared() -> None:
+    mistake = Mistake(lambda inputs: 2 * inputs, "double.", where=lambda arguments: False)
+    exercise = single(lambda inputs: inputs, mistakes={"double": mistake})
+    assert exercise.judge(exercise.draw(), [torch.tensor([2.0, 4.0, 200.0])]).mistake is None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks, values, loading
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(NETWORKS))
+def test_network_is_the_same_each_time_it_is_built(kind: str) -> None:
+    inputs = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    first, second, other = (Network(kind, seed).build() for seed in (1, 1, 2))
+    assert torch.equal(first(inputs.clone()), second(inputs.clone()))
+    assert not torch.equal(first(inputs.clone()), other(inputs.clone()))
+
+
+@pytest.mark.parametrize("kind", sorted(NETWORKS))
+def test_network_is_in_eval_mode_and_gives_class_scores(kind: str) -> None:
+    model = Network(kind, 1, (2, 6, 10), n_classes=4).build()
+    assert not model.training
+    assert model(torch.rand(3, 2, 6, 10)).shape == (3, 4)
+
+
+def test_building_a_network_leaves_the_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    Network("conv").build()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_unknown_network_kind_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ValueError, match=r"kind is 'transformer'; known kinds: .*conv"):
+        Network("transformer").build()
+
+
+def test_network_kind_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="'conv' is registered already"):
+        register_network("conv")(lambda shape, n_classes: nn.Sequential())
+
+
+PAIR = ValueExercise("pair", (1.0, -0.5), {"sign": Mistake((1.0, 0.5), "mind the sign.")})
+NUMBER = ValueExercise("number", 2.5, {"half": Mistake(1.25, "you halved.")})
+CHOICE = ValueExercise(
+    "choice", "Guided", {"plain": Mistake("gradient", "not that one.")}, ("gradient", "Guided", "none")
+)
+SOME = ValueExercise("some", frozenset({"a", "b"}), {"one": Mistake(frozenset({"a"}), "one more.")}, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        (PAIR, (1, -0.5)),
+        (PAIR, [1.0, -0.5]),
+        (PAIR, torch.tensor([1.0, -0.5])),
+        (PAIR, np.array([1.0, -0.5])),
+        (PAIR, (torch.tensor(1.0), np.float32(-0.5))),
+        (NUMBER, 2.5),
+        (NUMBER, torch.tensor(2.5)),
+        (NUMBER, np.float64(2.5)),
+        (NUMBER, lambda: 2.5),
+        (CHOICE, " guided "),
+        (SOME, {"b", "a"}),
+        (SOME, ["A", "b"]),
+    ],
+)
+def test_value_is_accepted_in_any_usual_form(exercise: ValueExercise, answer: Any) -> None:
+    exercise.check(answer)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "message"),
+    [
+        (PAIR, None, "pair: you have not given an answer yet."),
+        (PAIR, ..., "pair: you have not given an answer yet."),
+        (PAIR, (1.0, 0.5), "pair: mind the sign."),
+        (PAIR, (2.0, 0.5), "pair: 2 of the 2 numbers are not right: number 1, 2."),
+        (PAIR, (1.0,), "pair: give 2 numbers; 1 came."),
+        (PAIR, "1, -0.5", "pair: give a tuple of 2 numbers; a value of type str came."),
+        (PAIR, (1.0, float("nan")), "pair: your answer has a NaN or an infinity in it."),
+        (PAIR, (True, -0.5), "pair: give a tuple of 2 numbers; a value of type tuple came."),
+        (PAIR, AlwaysEqual(), "pair: give a tuple of 2 numbers; a value of type test_exercises.AlwaysEqual came."),
+        (NUMBER, 1.25, "number: you halved."),
+        (NUMBER, 7, "number: not the right number; write the formula down first, then put the numbers in."),
+        (NUMBER, (2.5, 2.5), "number: give 1 number; 2 came."),
+        (NUMBER, lambda: None, "number: you have not given an answer yet."),
+        (NUMBER, lambda: 1 / 0, "number: your function raised ZeroDivisionError (division by zero) in line "),
+        (NUMBER, lambda x: x, "number: your function is called as number(), and yours takes (x)."),
+        (CHOICE, "gradient", "choice: not that one."),
+        (CHOICE, "none", "choice: not right; go through the choices one by one."),
+        (CHOICE, "all", "choice: give one of: gradient, Guided, none; 'all' is none of them."),
+        (CHOICE, AlwaysEqual(), "choice: give one of: gradient, Guided, none; a value of type "),
+        (SOME, ["a"], "some: one more."),
+        (SOME, "c", "some: not right; go through the choices one by one."),
+    ],
+)
+def test_wrong_value_is_told_why(exercise: ValueExercise, answer: Any, message: str) -> None:
+    assert message_of(exercise, answer).startswith(message)
+
+
+def test_unsolved_value_raises_not_implemented_error() -> None:
+    def answer() -> float:
+        raise NotImplementedError
+
+    with pytest.raises(NotImplementedError):
+        NUMBER.check(answer)
+
+
+def test_unit_is_found_with_and_without_its_number() -> None:
+    assert exercises.load("06_gradient_methods") == exercises.load("gradient_methods")
+
+
+def test_unknown_unit_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ValueError, match=r"unit is '99_poetry'; units with exercises: .*gradient_methods"):
+        exercises.load("99_poetry")
+
+
+def test_two_exercises_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SimpleNamespace(EXERCISES=(NUMBER, NUMBER))
+    monkeypatch.setattr(exercises.importlib, "import_module", lambda name: module)
+    with pytest.raises(ValueError, match="two exercises of 'gradient_methods' have the same name"):
+        exercises.load("gradient_methods")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Every exercise of every unit
+# ---------------------------------------------------------------------------------------------------------------------
+
+ALL = {f"{unit}.{name}": exercise for unit in exercises.units() for name, exercise in exercises.load(unit).items()}
+
+
+class Remembering(Exercise):
+    """The same exercise; what a known mistake gives in a case is computed once for all tests."""
+
+    known: ClassVar[dict[tuple[int, int], tuple[Any, ...]]] = {}
+
+    def _value(self, function: Callable[..., Any], case: Case) -> Any:
+        key = id(function), id(case)
+        if key not in self.known:
+            self.known[key] = super()._value(function, case), function, case  # held, so that no id is used again
+        return self.known[key][0]
+
+
+FUNCTIONS = {name: Remembering(**vars(exercise)) for name, exercise in ALL.items() if isinstance(exercise, Exercise)}
+VALUES = {name: exercise for name, exercise in ALL.items() if isinstance(exercise, ValueExercise)}
+SEEDS = (0, 12345)
+
+
+@functools.cache
+def drawn(name: str, seed: int) -> list[Case]:
+    return FUNCTIONS[name].draw(seed)
+
+
+@functools.cache
+def right_values(name: str, seed: int = 0) -> list[Tensor]:
+    """Return what the reference gives; clone it before changing it."""
+    return [FUNCTIONS[name].run(FUNCTIONS[name].reference, case) for case in drawn(name, seed)]
+
+
+def verdict_of(name: str, answer: Callable[..., Any], seed: int) -> Any:
+    """Judge an answer as `check` does, with the cases drawn once for all tests."""
+    exercise, cases = FUNCTIONS[name], drawn(name, seed)
+    return exercise.judge(cases, [exercise.run(answer, case) for case in cases])
+
+
+def test_the_units_named_in_the_course_have_exercises() -> None:
+    assert {"relu_backward", "saliency", "input_x_gradient", "guided_backprop", "smoothgrad"} <= exercises.load(
+        "06_gradient_methods"
+    ).keys()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("seed", (*SEEDS, 777))
+def test_reference_is_accepted(name: str, seed: int) -> None:
+    cases = drawn(name, seed)
+    verdict = FUNCTIONS[name].judge(cases, right_values(name, seed))
+    assert verdict.message == f"{FUNCTIONS[name].name}: right on all {len(cases)} cases."
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_exercise_knows_at_least_four_mistakes(name: str) -> None:
+    assert len(ALL[name].mistakes) >= 4
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_two_mistakes_share_a_hint(name: str) -> None:
+    hints = [mistake.hint for mistake in ALL[name].mistakes.values()]
+    assert len(set(hints)) == len(hints)
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"), [(name, mistake) for name in FUNCTIONS for mistake in FUNCTIONS[name].mistakes]
+)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mistake_gets_its_own_hint(name: str, mistake: str, seed: int) -> None:
+    exercise = FUNCTIONS[name]
+    verdict = verdict_of(name, exercise.mistakes[mistake].answer, seed)
+    assert not verdict.right
+    assert verdict.message == f"{exercise.name}: {exercise.mistakes[mistake].hint}"
+
+
+@pytest.mark.parametrize(("name", "mistake"), [(name, mistake) for name in VALUES for mistake in VALUES[name].mistakes])
+def test_wrong_value_gets_its_own_hint(name: str, mistake: str) -> None:
+    known = VALUES[name].mistakes[mistake]
+    assert message_of(VALUES[name], known.answer) == f"{VALUES[name].name}: {known.hint}"
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_right_value_is_accepted(name: str) -> None:
+    VALUES[name].check(VALUES[name].expected)
+
+
+WRONG_FOR_ALL: dict[str, Callable[[Tensor], Tensor]] = {
+    "zeros": torch.zeros_like,
+    "ones": torch.ones_like,
+    "a constant": lambda right: torch.full_like(right, right.mean().item()),
+    "noise": lambda right: torch.randn(right.shape, generator=torch.Generator().manual_seed(1)),
+    "turned round": torch.neg,
+    "half": lambda right: right / 2,
+    "a third more": lambda right: right * 4 / 3,
+    "a pixel to the right": lambda right: right.roll(1, -1),
+    "mirrored": lambda right: right.flip(-1),
+    "one number dropped": lambda right: torch.where(right.abs() == right.abs().max(), 0, right),
+    "magnified where large": lambda right: right * right.abs(),
+    "softmax": lambda right: right.flatten().softmax(0).view_as(right),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_FOR_ALL)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_other_wrong_answers_are_rejected(name: str, wrong: str) -> None:
+    answers = [WRONG_FOR_ALL[wrong](value) for value in right_values(name)]
+    assert not FUNCTIONS[name].judge(drawn(name, 0), answers).right
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_inputs_themselves_are_rejected(name: str) -> None:
+    assert not verdict_of(name, lambda *arguments, **options: next(a for a in arguments if type(a) is Tensor), 0).right
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_case_rejects_noise_by_itself(name: str) -> None:
+    """No case is idle: each one, alone, tells noise from the right answer."""
+    for case, right in zip(drawn(name, 0), right_values(name), strict=True):
+        size = right.abs().mean() if right.any() else 1.0
+        noise = size * torch.randn(right.shape, generator=torch.Generator().manual_seed(2))
+        assert not FUNCTIONS[name].judge([case], [noise]).right, case.note
+
+
+FORMS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+    "None": (lambda right: None, "you returned None"),
+    "numpy": (lambda right: right.numpy(), "you returned a numpy array"),
+    "shape": (lambda right: right[..., :-1], "the shape of your answer"),
+    "dtype": (lambda right: right.double(), "the dtype of your answer"),
+    "NaN": (lambda right: right * float("nan"), "100 % of your numbers are NaN"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_wrong_forms_are_told_apart(name: str, form: str) -> None:
+    change, told = FORMS[form]
+    verdict = FUNCTIONS[name].judge(drawn(name, 0), [change(value) for value in right_values(name)])
+    assert told in verdict.message
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_answer_that_raises_is_told_so(name: str) -> None:
+    def answer(*arguments: Any, **options: Any) -> Tensor:
+        raise ZeroDivisionError("oh")
+
+    assert "your function raised ZeroDivisionError (oh) in line" in message_of(FUNCTIONS[name], answer)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_answer_that_changes_its_inputs_is_told_so(name: str) -> None:
+    def answer(*arguments: Any, **options: Any) -> Tensor:
+        result = FUNCTIONS[name].reference(*arguments, **options)
+        next(a for a in arguments if type(a) is Tensor).add_(1)
+        return result
+
+    assert "itself, in place" in message_of(FUNCTIONS[name], answer)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_unsolved_stub_raises_not_implemented_error(name: str) -> None:
+    def answer(*arguments: Any, **options: Any) -> Tensor:
+        raise NotImplementedError
+
+    with pytest.raises(NotImplementedError):
+        FUNCTIONS[name].check(answer)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_cases_are_plain_data(name: str) -> None:
+    plain = (int, float, str, type(None), Network, Seed)
+    values = [value for case in drawn(name, 0) for value in case.arguments.values()]
+    assert all(type(value) in plain or (type(value) is Tensor and not value.requires_grad) for value in values)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Right answers that were written differently: here, and in the labs' own solutions
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def relu_backward_by_autograd(inputs: Tensor, output_gradient: Tensor, rule: str) -> Tensor:
+    signal = output_gradient if rule == "gradient" else output_gradient.clamp(min=0)
+    if rule == "deconvnet":
+        return signal
+    copy = inputs.clone().requires_grad_()
+    return torch.autograd.grad(copy.relu(), copy, signal)[0]
+
+
+def saliency_image_by_image(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
+    maps = []
+    for n, image in enumerate(inputs):
+        pixels = image[None].clone().requires_grad_()
+        model(pixels)[0, target if isinstance(target, int) else target[n]].backward()
+        maps.append(pixels.grad[0].abs().max(0).values)
+    return torch.stack(maps)
+
+
+def gradient_by_backward(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
+    pixels = inputs.clone().requires_grad_()
+    scores = model(pixels)
+    rows = torch.arange(len(scores))
+    scores[rows, target].sum().backward()
+    return pixels.grad
+
+
+def captum_saliency(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
+    return attr.Saliency(model).attribute(inputs.clone().requires_grad_(), target).amax(1)
+
+
+def captum_input_x_gradient(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
+    return attr.InputXGradient(model).attribute(inputs.clone().requires_grad_(), target)
+
+
+def captum_guided(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
+    return attr.GuidedBackprop(model).attribute(inputs.clone().requires_grad_(), target)
+
+
+def guided_by_hooks(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
+    def keep_positive(module: nn.Module, grad_input: tuple[Tensor], grad_output: tuple[Tensor]) -> tuple[Tensor]:
+        return (grad_input[0].clamp(min=0),)
+
+    hooks = [m.register_full_backward_hook(keep_positive) for m in model if isinstance(m, nn.ReLU)]
+    try:
+        return gradient_by_backward(model, inputs, target)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def smoothgrad_in_a_loop(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int | Tensor,
+    n_samples: int = 25,
+    stdevs: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    total = torch.zeros_like(inputs)
+    for _ in range(n_samples):
+        noise = torch.empty_like(inputs).normal_(0, 1, generator=generator) * stdevs
+        total += gradient_by_backward(model, inputs + noise, target)
+    return total / n_samples
+
+
+def smoothgrad_image_by_image(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int | Tensor,
+    n_samples: int = 25,
+    stdevs: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """All samples of an image in one batch."""
+    maps = []
+    for n, image in enumerate(inputs):
+        noisy = image + stdevs * torch.randn(n_samples, *image.shape, generator=generator)
+        maps.append(gradient_by_backward(model, noisy, target if isinstance(target, int) else target[n]).mean(0))
+    return torch.stack(maps)
+
+
+def integrated_by(positions: Callable[[int], Tensor], weights: Callable[[int], Tensor]) -> Callable[..., Tensor]:
+    def integrated_gradients(
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor,
+        baselines: Tensor | None = None,
+        n_steps: int = 50,
+    ) -> Tensor:
+        baselines = torch.zeros_like(inputs) if baselines is None else baselines
+        total = torch.zeros_like(inputs)
+        for alpha, weight in zip(positions(n_steps), weights(n_steps), strict=True):
+            total += weight * gradient_by_backward(model, baselines + alpha * (inputs - baselines), target)
+        return (inputs - baselines) * total
+
+    return integrated_gradients
+
+
+def equal_weights(n: int) -> Tensor:
+    return torch.full((n,), 1 / n)
+
+
+def trapezoid_weights(n: int) -> Tensor:
+    weights = torch.full((n,), 1 / (n - 1))
+    weights[[0, -1]] /= 2
+    return weights
+
+
+def captum_integrated(
+    model: nn.Module, inputs: Tensor, target: int | Tensor, baselines: Tensor | None = None, n_steps: int = 50
+) -> Tensor:
+    return attr.IntegratedGradients(model).attribute(inputs, baselines, target, n_steps=n_steps)
+
+
+def captum_grad_cam(model: nn.Module, inputs: Tensor, target: int | Tensor, layer: str) -> Tensor:
+    cam = attr.LayerGradCam(model, model.get_submodule(layer))
+    return cam.attribute(inputs, target, relu_attributions=True)
+
+
+def activation_of(model: nn.Module, inputs: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+    """Return the layer's activation, with its graph, and the scores, by a forward hook."""
+    seen = []
+    hook = model.get_submodule(layer).register_forward_hook(lambda module, args, output: seen.append(output))
+    scores = model(inputs)
+    hook.remove()
+    return seen[0], scores
+
+
+def grad_cam_by_hook(model: nn.Module, inputs: Tensor, target: int | Tensor, layer: str) -> Tensor:
+    maps, scores = activation_of(model, inputs.clone(), layer)
+    gradients = torch.autograd.grad(scores[torch.arange(len(scores)), target].sum(), maps)[0]
+    return torch.einsum("nk,nkhw->nhw", gradients.mean((2, 3)), maps).relu()[:, None]
+
+
+def captum_conductance(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int | Tensor,
+    layer: str,
+    baselines: Tensor | None = None,
+    n_steps: int = 50,
+) -> Tensor:
+    method = attr.LayerConductance(model, model.get_submodule(layer))
+    return method.attribute(inputs, baselines, target, n_steps=n_steps)
+
+
+def conductance_by_hook(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int | Tensor,
+    layer: str,
+    baselines: Tensor | None = None,
+    n_steps: int = 50,
+) -> Tensor:
+    baselines = torch.zeros_like(inputs) if baselines is None else baselines
+    total: Tensor | float = 0.0
+    before = activation_of(model, baselines, layer)[0]
+    for step in range(1, n_steps + 1):
+        now, scores = activation_of(model, baselines + step / n_steps * (inputs - baselines), layer)
+        gradients = torch.autograd.grad(scores[torch.arange(len(scores)), target].sum(), now)[0]
+        total = total + gradients * (now - before)
+        before = now
+    return total
+
+
+ALTERNATIVES: dict[str, dict[str, Callable[..., Any]]] = {
+    "gradient_methods.relu_backward": {"autograd": relu_backward_by_autograd},
+    "gradient_methods.saliency": {"image by image": saliency_image_by_image, "captum": captum_saliency},
+    "gradient_methods.input_x_gradient": {
+        "captum": captum_input_x_gradient,
+        "backward": lambda model, inputs, target: inputs * gradient_by_backward(model, inputs, target),
+    },
+    "gradient_methods.guided_backprop": {"captum": captum_guided, "hooks": guided_by_hooks},
+    "gradient_methods.smoothgrad": {"a loop": smoothgrad_in_a_loop, "image by image": smoothgrad_image_by_image},
+    "gradient_methods.integrated_gradients": {
+        "captum": captum_integrated,
+        "left sum": integrated_by(lambda n: torch.arange(n) / n, equal_weights),
+        "right sum": integrated_by(lambda n: torch.arange(1, n + 1) / n, equal_weights),
+        "both ends": integrated_by(lambda n: torch.linspace(0, 1, n), equal_weights),
+        "trapezoid": integrated_by(lambda n: torch.linspace(0, 1, n), trapezoid_weights),
+    },
+    "gradient_methods.grad_cam": {"captum": captum_grad_cam, "hook": grad_cam_by_hook},
+    "gradient_methods.layer_conductance": {"captum": captum_conductance, "hook": conductance_by_hook},
+}
+
+
+def wrong_smoothgrad(noises: Callable[[Tensor, Callable[[], Tensor]], Iterator[Tensor]]) -> Callable[..., Tensor]:
+    """Return a SmoothGrad, one sample after the other, at the images that `noises(inputs, draw)` yields without end."""
+
+    def smoothgrad(
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor,
+        n_samples: int = 25,
+        stdevs: float = 0.15,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        def draw() -> Tensor:
+            return stdevs * torch.randn(inputs.shape, generator=generator)
+
+        images = itertools.islice(noises(inputs, draw), n_samples)
+        return sum(gradient_by_backward(model, image, target) for image in images) / n_samples
+
+    return smoothgrad
+
+
+def one_noise(inputs: Tensor, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
+    noisy = inputs + draw()
+    while True:
+        yield noisy
+
+
+def noise_upon_noise(inputs: Tensor, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
+    while True:
+        inputs = inputs + draw()
+        yield inputs
+
+
+def noise_on_red(inputs: Tensor, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
+    while True:
+        noisy = inputs.clone()
+        noisy[:, 0] += draw()[:, 0]
+        yield noisy
+
+
+def clipped_noise(inputs: Tensor, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
+    while True:
+        yield (inputs + draw()).clamp(0, 1)
+
+
+def integrated_sum(
+    model: nn.Module, inputs: Tensor, target: int | Tensor, baselines: Tensor | None = None, n_steps: int = 50
+) -> Tensor:
+    return n_steps * captum_integrated(model, inputs, target, baselines, n_steps)
+
+
+def integrated_without_baseline(
+    model: nn.Module, inputs: Tensor, target: int | Tensor, baselines: Tensor | None = None, n_steps: int = 50
+) -> Tensor:
+    left_sum = ALTERNATIVES["gradient_methods.integrated_gradients"]["left sum"]
+    return left_sum(model, inputs, target, None, n_steps)
+
+
+def conductance_mean(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int | Tensor,
+    layer: str,
+    baselines: Tensor | None = None,
+    n_steps: int = 50,
+) -> Tensor:
+    return conductance_by_hook(model, inputs, target, layer, baselines, n_steps) / n_steps
+
+
+MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Tensor]] = {
+    ("gradient_methods.smoothgrad", "same_noise"): wrong_smoothgrad(one_noise),
+    ("gradient_methods.smoothgrad", "growing_noise"): wrong_smoothgrad(noise_upon_noise),
+    ("gradient_methods.smoothgrad", "noise_on_one_channel"): wrong_smoothgrad(noise_on_red),
+    ("gradient_methods.smoothgrad", "clipped"): wrong_smoothgrad(clipped_noise),
+    ("gradient_methods.integrated_gradients", "sum"): integrated_sum,
+    ("gradient_methods.integrated_gradients", "baseline_ignored"): integrated_without_baseline,
+    ("gradient_methods.layer_conductance", "mean_of_steps"): conductance_mean,
+}
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES_CODED_DIFFERENTLY)
+def test_mistake_is_known_however_it_is_coded(name: str, mistake: str) -> None:
+    assert verdict_of(name, MISTAKES_CODED_DIFFERENTLY[name, mistake], SEEDS[0]).mistake == mistake
+
+
+@functools.cache
+def lab_answers(unit: str) -> dict[str, Any]:
+    """Return what the solution cells of a unit's lab define, by grade_id; nothing where there is no lab yet."""
+    labs = sorted((Path(__file__).parents[1] / "units").glob(f"*_{unit}/lab.py"))
+    if not labs:
+        return {}
+    cells = [cell for cell in jupytext.read(labs[0]).cells if cell.cell_type == "code"]
+    roles = [cell.metadata.get("nbgrader", {}) for cell in cells]
+    first = next(i for i, role in enumerate(roles) if role.get("solution"))
+    namespace: dict[str, Any] = {"__name__": "lab"}
+    for cell in cells[:first]:
+        exec(cell.source, namespace)
+    answers = {}
+    for cell, role in zip(cells[first:], roles[first:], strict=True):
+        if role.get("solution"):
+            exec(cell.source, namespace)
+            answers[role["grade_id"]] = namespace.get(role["grade_id"])
+    return answers
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_there_is_a_right_answer_that_was_written_differently(name: str) -> None:
+    unit, exercise = name.split(".")
+    assert name in ALTERNATIVES or exercise in lab_answers(unit)
+
+
+@pytest.mark.parametrize(("name", "way"), [(name, way) for name in ALTERNATIVES for way in ALTERNATIVES[name]])
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations")
+def test_right_answer_written_differently_is_accepted(name: str, way: str) -> None:
+    verdict = verdict_of(name, ALTERNATIVES[name][way], SEEDS[0])
+    assert verdict.right, verdict.message
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_solution_of_the_lab_is_accepted(name: str) -> None:
+    unit, exercise = name.split(".")
+    answers = lab_answers(unit)
+    if not answers:
+        pytest.skip(f"there is no lab of {unit} yet")
+    if exercise not in answers:
+        pytest.skip(f"the lab of {unit} does not ask for {exercise}")
+    ALL[name].check(answers[exercise], SEEDS[1])

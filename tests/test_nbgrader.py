@@ -1,0 +1,172 @@
+"""nbgrader's own commands work on the labs, from the solution to the table of grades."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+UNITS = sorted(path.parent.name for path in REPOSITORY.glob("solutions/*/*.ipynb"))
+STUDENTS = ("empty", "partly", "right")
+
+
+@dataclass
+class Graded:
+    """A temporary course in which nbgrader graded three submissions of a unit."""
+
+    root: Path
+    unit: str
+    solved: dict[str, set[str]]  # student -> exercises that are solved
+    printed: dict[str, str] = field(default_factory=dict)  # folder -> what `nbgrader validate` says
+    committed: bytes = b""  # the lab as it lies in the repository
+
+    def notebook(self, folder: str) -> nbformat.NotebookNode:
+        """The unit's notebook in a folder of the course."""
+        return nbformat.read(self.root / folder / self.unit / f"{self.unit}.ipynb", as_version=4)
+
+    def points(self, automatic: bool) -> dict[str, float]:
+        """The points of the graded cells: of those that nbgrader runs, or of those that a person reads."""
+        graded = [cell for cell in self.notebook("solutions").cells if "points" in cell.metadata.get("nbgrader", {})]
+        cells = [cell.metadata.nbgrader for cell in graded if (cell.cell_type == "code") == automatic]
+        return {cell.grade_id: float(cell.points) for cell in cells}
+
+    def expected(self, student: str) -> dict[str, float]:
+        """The points that each automatically graded cell must give a student."""
+        earned = {f"test_{name}" for name in self.solved[student]}
+        return {name: points * (name in earned) for name, points in self.points(automatic=True).items()}
+
+
+def run_nbgrader(root: Path, *arguments: str) -> str:
+    """What the real nbgrader command, run in `root` with this Python and its kernel, prints."""
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(root / ".jupyter"),
+        "IPYTHONDIR": str(root / ".ipython"),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"nbgrader {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def without_pictures(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without the code cells after the set-up that nbgrader does not know: what costs time, not points."""
+    graded = ["nbgrader" in cell.metadata for cell in notebook.cells]
+    start = next(n for n, cell in enumerate(notebook.cells) if graded[n] and cell.cell_type == "code")
+    kept = [graded[n] or n < start or cell.cell_type != "code" for n, cell in enumerate(notebook.cells)]
+    notebook.cells = [cell for cell, keep in zip(notebook.cells, kept, strict=True) if keep]
+    return notebook
+
+
+def save(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Writes a notebook and the folders above it."""
+    path.parent.mkdir(parents=True)
+    nbformat.write(notebook, path)
+
+
+def answered(course: Graded, student: str, wrong: set[str]) -> nbformat.NotebookNode:
+    """The lab with the student's exercises solved, those in `wrong` answered wrongly and the others left out."""
+    answers = {cell.id: cell.source for cell in course.notebook("solutions").cells}
+    lab = course.notebook("labs")
+    for cell in lab.cells:
+        if cell.id in course.solved[student]:
+            cell.source = answers[cell.id]
+        elif cell.id in wrong:
+            cell.source = f"def {cell.id}(*arguments, **options):\n    return None"
+    return lab
+
+
+@pytest.fixture(scope="module", params=UNITS)
+def graded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Graded:
+    """The unit, graded in a temporary course: handed in right, partly right (some left out, some wrong) and empty."""
+    root, unit = tmp_path_factory.mktemp("course"), request.param
+    shutil.copy(REPOSITORY / "nbgrader_config.py", root)
+    for folder in ("labs", "solutions"):
+        shutil.copytree(REPOSITORY / folder / unit, root / folder / unit)
+    course = Graded(root, unit, {})
+    exercises = [name.removeprefix("test_") for name in course.points(automatic=True)]
+    course.solved = {"right": set(exercises), "partly": set(exercises[::3]), "empty": set()}
+    course.committed = (root / "labs" / unit / f"{unit}.ipynb").read_bytes()
+    run_nbgrader(root, "generate_assignment", unit, "--force")
+    for folder in ("solutions", "labs"):
+        save(without_pictures(course.notebook(folder)), root / "validated" / folder / f"{unit}.ipynb")
+        course.printed[folder] = run_nbgrader(root, "validate", f"validated/{folder}/{unit}.ipynb")
+    for student in STUDENTS:
+        lab = answered(course, student, wrong=set(exercises[1::3]) if student == "partly" else set())
+        handed_in = lab if student == "empty" else without_pictures(lab)
+        save(handed_in, root / "submitted" / student / unit / f"{unit}.ipynb")
+    run_nbgrader(root, "autograde", unit)
+    run_nbgrader(root, "generate_feedback", unit)
+    run_nbgrader(root, "export", "--to", "grades.csv")
+    return course
+
+
+def errors(notebook: nbformat.NotebookNode) -> list[str]:
+    """The names of the exceptions in a notebook's outputs."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [output.ename for output in outputs if output.output_type == "error"]
+
+
+def test_the_lab_in_the_repository_is_the_one_that_nbgrader_generates(graded: Graded) -> None:
+    generated = graded.root / "labs" / graded.unit / f"{graded.unit}.ipynb"
+    assert generated.read_bytes() == graded.committed
+
+
+def test_the_solution_passes_nbgraders_validation(graded: Graded) -> None:
+    assert "Success! Your notebook passes all the tests." in graded.printed["solutions"]
+
+
+def test_the_lab_fails_nbgraders_validation_in_every_graded_cell(graded: Graded) -> None:
+    answers = [cell for cell in graded.notebook("labs").cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    assert f"VALIDATION FAILED ON {len(answers)} CELL(S)!" in graded.printed["labs"]
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+def test_each_exercise_gets_its_points(graded: Graded, student: str) -> None:
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{graded.root / 'gradebook.db'}") as gradebook:
+        grades = gradebook.find_submission_notebook(graded.unit, graded.unit, student).grades
+        automatic = graded.points(automatic=True)
+        found = {grade.name: grade.auto_score for grade in grades if grade.name in automatic}
+    assert found == graded.expected(student)
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+def test_the_table_of_grades_has_the_sum_of_the_points(graded: Graded, student: str) -> None:
+    with (graded.root / "grades.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if row["student_id"] == student)
+    most = sum((graded.points(automatic=True) | graded.points(automatic=False)).values())
+    expected = (graded.unit, sum(graded.expected(student).values()), most)
+    assert (row["assignment"], float(row["score"]), float(row["max_score"])) == expected
+
+
+def test_partly_right_lies_between_empty_and_right(graded: Graded) -> None:
+    empty, partly, right = (sum(graded.expected(student).values()) for student in STUDENTS)
+    assert 0 == empty < partly < right
+
+
+def test_an_unsolved_lab_raises_nothing_but_not_implemented_error(graded: Graded) -> None:
+    found = errors(graded.notebook("autograded/empty"))
+    assert len(found) >= len(graded.points(automatic=True))
+    assert set(found) == {"NotImplementedError"}
+
+
+def test_a_solved_lab_raises_nothing(graded: Graded) -> None:
+    assert errors(graded.notebook("autograded/right")) == []
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+def test_the_feedback_shows_every_score(graded: Graded, student: str) -> None:
+    page = (graded.root / "feedback" / student / graded.unit / f"{graded.unit}.html").read_text(encoding="utf-8")
+    for name, score in graded.expected(student).items():
+        most = graded.points(automatic=True)[name]
+        assert f'<a href="#{name}">Test cell</a> (Score: {score:.1f} / {most:.1f})' in page
