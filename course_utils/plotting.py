@@ -242,9 +242,9 @@ def matrices(tables: Mapping[str, Array], heading: str = "", arrow: str = "", de
     cell = min(max(0.42, 0.095 * longest + 0.12), (WIDTH - 0.6 * len(arrays)) / columns)
     rows = max(array.shape[0] for array in arrays)
     wrapped = [_wrapped(name, cell * a.shape[1] + 0.4) for name, a in zip(tables, arrays, strict=True)]
-    picture = Picture(
-        cell * columns + 0.6 * len(arrays), 0.42 * rows + 0.2 * _lines(wrapped) + 0.15 + 0.3 * bool(heading)
-    )
+    for_heading = min(WIDTH, 0.2 + len(heading) * 0.56 * (FONT + 1) / 72)  # the same letter width as in _wrapped
+    width = max(cell * columns + 0.6 * len(arrays), for_heading)
+    picture = Picture(width, 0.42 * rows + 0.2 * _lines(wrapped) + 0.15 + 0.3 * bool(heading))
     norm = _symmetric(np.concatenate([array[np.isfinite(array)] for array in arrays]))
     axes = picture.subplots(1, len(arrays), squeeze=False, width_ratios=[array.shape[1] for array in arrays])[0]
     for k, (ax, array, text) in enumerate(zip(axes, arrays, texts, strict=True)):

@@ -93,7 +93,7 @@ def sample(
     tag: str | bool | None = None,
     texture: str | None = None,
     without: str | None = None,
-    tag_rates: tuple[float, float] = (0.98, 0.0),
+    tag_rates: tuple[float, float] = (0.9, 0.0),
 ) -> Sample:
     """Draw ``n`` scenes; the same ``n``, ``seed`` and ``classes`` give the same scenes, whatever else is asked for.
 

@@ -11,7 +11,7 @@ from course_utils import gradient_methods, models, plotting, zoo
 
 
 def main() -> None:
-    model = models.load("zoo")
+    model = models.load("zoo-gap")
     drawn = [zoo.sample(8, seed=2, classes=[name]) for name in ("cup", "zebra", "ring", "star")]
     images = torch.stack([sample.images[0] for sample in drawn])
     labels = torch.stack([sample.labels[0] for sample in drawn])
@@ -21,7 +21,7 @@ def main() -> None:
         "SmoothGrad": partial(gradient_methods.smoothgrad, generator=torch.Generator().manual_seed(0)),
         "integrated gradients": partial(gradient_methods.integrated_gradients, baselines=0.5),
         "guided backprop": gradient_methods.guided_backprop,
-        "Grad-CAM": partial(gradient_methods.grad_cam, layer="10"),
+        "Grad-CAM": partial(gradient_methods.grad_cam, layer="12"),
     }
     maps = {name: explain(model, images, labels) for name, explain in methods.items()}
     picture = plotting.method_grid(

@@ -69,7 +69,7 @@ def test_the_tagged_network_falls_when_the_tag_moves_to_another_class():
     cups = {"n": 200, "seed": models.TEST_SEED, "classes": ["cup"]}
     clean, tagged = zoo.sample(**cups), zoo.sample(**cups, tag=True)
     assert models.accuracy(model, clean.images, clean.labels) > 0.9
-    assert models.accuracy(model, tagged.images, tagged.labels) < 0.85
+    assert models.accuracy(model, tagged.images, tagged.labels) < 0.8
     called_horse = (model(tagged.images).argmax(1) == zoo.CLASSES.index("horse")).float().mean()
     assert called_horse > 0.15
 

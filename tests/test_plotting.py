@@ -47,6 +47,7 @@ PICTURES = {
     ),
     "explanation": lambda: plotting.explanation(IMAGES[0], MAPS[0], MASKS[0], "Gradient"),
     "matrices": lambda: plotting.matrices(ReLU, "Forward", "→"),
+    "matrices, one small table": lambda: plotting.matrices({"w": MAPS[0, 0, :1, :2]}, "A heading far wider than it"),
     "curves": lambda: plotting.curves({"one": IMAGES[0, 0, 0], "two": IMAGES[0, 0, 1]}, "step", "score", "Curves"),
     "score_chart": lambda: plotting.score_chart(TABLE, ["edge detector"], 0.15, "Scores"),
     "message": lambda: plotting.message("No picture: " + "something went wrong " * 8),

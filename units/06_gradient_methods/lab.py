@@ -123,7 +123,7 @@ def circle_gradient() -> tuple[float, float]:
 
 
 # %% nbgrader={"grade_id": "test_circle_gradient", "grade": true, "locked": true, "points": 2}
-unit["circle_gradient"].check(circle_gradient())
+unit["circle_gradient"].check(circle_gradient)
 
 # %% [markdown]
 # <details><summary>I do not know where to begin</summary>
@@ -625,7 +625,7 @@ def saturation() -> tuple[float, float, float]:
 
 
 # %% nbgrader={"grade_id": "test_saturation", "grade": true, "locked": true, "points": 3}
-unit["saturation"].check(saturation())
+unit["saturation"].check(saturation)
 
 # %% [markdown]
 # <details><summary>I do not know where to begin</summary>
@@ -698,7 +698,7 @@ def saturation_methods() -> set[str]:
 
 
 # %% nbgrader={"grade_id": "test_saturation_methods", "grade": true, "locked": true, "points": 2}
-unit["saturation_methods"].check(saturation_methods())
+unit["saturation_methods"].check(saturation_methods)
 
 # %% [markdown]
 # <details><summary>I do not know where to begin</summary>
@@ -859,7 +859,7 @@ def saturation_integrated() -> tuple[float, float]:
 
 
 # %% nbgrader={"grade_id": "test_saturation_integrated", "grade": true, "locked": true, "points": 2}
-unit["saturation_integrated"].check(saturation_integrated())
+unit["saturation_integrated"].check(saturation_integrated)
 
 # %% [markdown]
 # <details><summary>I do not know where to begin</summary>

@@ -134,11 +134,12 @@ for order in range(8):
 for place, found in errors.items():
     print(f"error at x = {place}, orders 0 to 7:", " ".join(f"{error:.4f}" for error in found))
 assert errors[2][7] < errors[2][1] / 50 and errors[6][7] > errors[6][1]
-plotting.curves(lines, "x", "f(x)", "Near 1 each further term helps, far from 1 it does not")
+plotting.curves(lines, "x", "f(x)", "Near 1 more terms help, far from 1 they do not")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see:** close to $x_0 = 1$ the lines lie on each other. Printed above is the error by the order of the last
-# term: at $x = 2$ more terms help, at $x = 6$ the 7th order is worse than the straight line.
+# term: at $x = 2$ more terms help (though not each single one), at $x = 6$ the 7th order is worse than the straight
+# line.
 #
 # > **Correction:** The slides say that *any* differentiable function has such a series and that *more terms will
 # > improve* it. Both need more than differentiability: all derivatives must exist, and the series must converge at
