@@ -1,11 +1,16 @@
 # The course's commands. Each sets up .venv when it is missing or stale; nothing but Python 3.11 to 3.13 is needed.
 
-SUITABLE = import sys; print(sys.argv[1] if (3, 11) <= sys.version_info[:2] <= (3, 13) else "")
-PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell $(name) -c '$(SUITABLE)' $(name) 2>/dev/null)))
-VERSION := $(shell $(PYTHON) -c 'import sys; print(sys.version[:4])' 2>/dev/null)
+SUITABLE = import sys; v = sys.version_info[:2]; print("%d.%d" % v if (3, 11) <= v <= (3, 13) else "")
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
+	$(if $(shell $(name) -c '$(SUITABLE)' 2>/dev/null),$(name))))
+VERSION := $(shell $(PYTHON) -c '$(SUITABLE)' 2>/dev/null)
 BIN := $(CURDIR)/.venv/bin
 READY := .venv/ready-$(VERSION)
+# A checkout that was moved, or a Python that is gone, leaves a useless .venv behind: forget that it was ready.
+FORGET := $(shell [ "$$(cat $(READY) 2>/dev/null)" = "$(CURDIR)" ] && "$(BIN)/python" -c "" 2>/dev/null || rm -f $(READY))
 RUN := PATH="$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
+# Jupyter asks root (in a container, say) to confirm; OPTIONS are more options of JupyterLab: OPTIONS=--no-browser
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help lab test notebooks check grade bench execute
 
@@ -20,19 +25,19 @@ help:
 
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(VERSION)" ]; then \
-		echo "No Python 3.11, 3.12 or 3.13 was found. Install one (python.org, conda or your system's packages)," >&2; \
-		echo "or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+		echo "No Python 3.11, 3.12 or 3.13 was found$(if $(PYTHON), ($(PYTHON) is none)). Install one (from python.org, with conda" >&2; \
+		echo "or your system's packages), or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
 		exit 1; \
 	fi
 	@echo "Setting up .venv with Python $(VERSION) (a few minutes the first time) ..."
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --upgrade pip
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@
+	@"$(BIN)/python" -m pip install --quiet --upgrade pip
+	@"$(BIN)/python" -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "$(CURDIR)" > $@
 	@echo ".venv is ready."
 
 lab: $(READY)
-	$(RUN) jupyter lab --notebook-dir="$(CURDIR)" --LabApp.default_url=/lab/tree/labs
+	$(RUN) jupyter lab --notebook-dir="$(CURDIR)" --LabApp.default_url=/lab/tree/labs $(AS_ROOT) $(OPTIONS)
 
 test: $(READY)
 	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile

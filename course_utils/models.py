@@ -68,7 +68,7 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int =
     """
     with torch.inference_mode():
         right = [
-            (model(batch).argmax(1) == truth).float()
+            (model(batch.clone()).argmax(1) == truth).float()  # a copy: a first layer may work in place
             for batch, truth in zip(images.split(batch_size), labels.split(batch_size), strict=True)
         ]
     return torch.cat(right).mean().item()

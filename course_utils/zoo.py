@@ -7,9 +7,9 @@ again with one thing changed (another texture, without its key part, without the
 
 How it is drawn: each shape is a signed-distance function on the pixel grid (negative inside, in pixels), which gives
 smooth edges by clipping, and each texture a periodic function of turned coordinates. All random numbers of an image
-are drawn as one row before anything is painted, so that image i is the same however many are asked for. The painting
-uses only operations that IEEE 754 rounds exactly (and no matrix product), and the result is rounded to 8 bits: the
-same seed gives the same pixels on every machine.
+are drawn as one row before anything is painted, so that image i is the same however many are asked for. Sines and
+cosines are rounded to float32 before the painting, which then uses only operations that IEEE 754 rounds exactly (and
+no matrix product), and the result is rounded to 8 bits: so the same seed gives the same pixels on every machine.
 """
 
 from __future__ import annotations

@@ -49,6 +49,9 @@
 #   knows, the sentence says which. If not, it says what came: the shape, the type, how many numbers differ and where.
 #   It never says the right numbers.
 #
+# Four exercises are worked by hand. There your function takes nothing and returns your numbers (or names); the check
+# calls it and looks at them.
+#
 # When the lab is graded, the same check runs once more on other networks. So do not fit your code to the cases: follow
 # the formula. Your function must also leave everything as it was: the images, the network, its hooks.
 #
@@ -595,9 +598,11 @@ plotting.method_grid(
 )
 
 # %% [markdown]
-# The noise that you add first makes the map worse, and then the mean takes it out again, and with it what jumps about.
-# What is left with 50 samples is the derivative of a smoothed network. It is another question than the one you began
-# with: "what moves the score near this image?" has become "what moves it in a neighbourhood of size $\sigma$?".
+# The noise that you add first makes the map worse, and then the mean takes it out again, and with it what jumps about:
+# with 50 samples most of the specks beside the object are gone. What is left is the derivative of a smoothed network.
+# It is another question than the one you began with: "what moves the score near this image?" has become "what moves it
+# in a neighbourhood of size $\sigma$?". The answer is worth something as long as the network still knows what it sees:
+# this one was trained with noise, and at $\sigma = 0.15$ it puts nearly all images into their class.
 
 # %% [markdown]
 # ## Exercise 7: saturation by hand (3 points, difficulty 1 of 5, 10 minutes)
@@ -834,7 +839,7 @@ plotting.method_grid(
 # %% [markdown]
 # Each map adds up to its own $y(I) - y(I')$, as closely as 50 steps allow, and yet they differ: "what makes this a cup,
 # rather than a black image?" is another question than "rather than its own blur?". The blur keeps the background, so
-# that only the object is left to explain.
+# that little but the object, and the small shapes beside it, is left to explain.
 
 # %% [markdown]
 # ## Exercise 10: integrated gradients by hand (2 points, difficulty 2 of 5, 10 minutes)
@@ -985,8 +990,9 @@ plotting.method_grid(
 
 # %% [markdown]
 # Deep in the network the maps know what they see, and hardly where: 8 x 8 numbers for 64 x 64 pixels. Closer to the
-# image they know where, but one weight for a whole map of edges says little about a class. And a map may lie beside the
-# object, as for the star: each of its numbers has seen a whole neighbourhood, and not one place.
+# image they know where, but one weight for a whole map of edges says little about a class (the bars along the frame are
+# where the picture meets the zeros of the padding). And much of a deep map may lie beside the object, as for the cup
+# and the star: each of its numbers has seen a whole neighbourhood, and its weight is a mean over all places.
 
 # %% [markdown]
 # ## Exercise 12: layer conductance (6 points, difficulty 4 of 5, 30 minutes)
@@ -1278,24 +1284,26 @@ plotting.method_grid(
 # The numbers vary a little with the noise of SmoothGrad; accept what the student's own charts show.
 #
 # **1. (3 points)** One point for reading the chart: among the explanations layer conductance and integrated gradients
-# with the blurred baseline lead (pointing game 0.90 and 0.88, mass 0.63 and 0.78, rank 0.65 and 0.51); the edge
+# with the blurred baseline lead (pointing game 0.87 and 0.92, mass 0.63 and 0.81, rank 0.64 and 0.53); the edge
 # detector has 0.85, 0.76 and 0.73: about as good as the best, and the best of all by rank. One point for: so a high
 # score does not show that a map says anything about the network; the scores reward being on the object, and the objects
 # of the zoo have sharp edges on smooth backgrounds. One point for: the controls set the bar, and a score must be
 # compared with them and not with 0 (noise and the constant map have the object's share of the area, about 0.17), or:
 # the truth here is where the object is, and not what the network used.
 #
-# **2. (3 points)** One point for a map that disagrees, with its numbers: guided backpropagation (mass 0.60, pointing
-# game 0.82, but deletion 0.33, where noise has 0.21) or the edge detector (among the best in the first chart, deletion
-# 0.31). One point for the two questions: "is it on the object that a person sees?" against "does the probability fall
-# when these pixels go?". One point for a reason why both can be right, e.g.: a network may need few of the object's
-# pixels, or use the background; guided backpropagation redraws edges and depends little on the class; greying pixels
-# makes images that the network has never seen, so deletion has an artefact of its own (noise deletes as well as most
-# explanations, since it destroys every texture early).
+# **2. (3 points)** One point for a map that disagrees, with its numbers: guided backpropagation (mass 0.63, pointing
+# game 0.83, but deletion 0.61, where noise has 0.52); or saliency the other way round (mass 0.33, near the bottom, but
+# deletion 0.24, among the best); or the edge detector (best by rank, but deletion 0.33, where the best explanations
+# have 0.13 to 0.24). One point for the two questions: "is it on the object that a person sees?" against "does the
+# probability fall when these pixels go?". One point for a reason why both can be right, e.g.: a network may need few of
+# the object's pixels, or use the background; guided backpropagation redraws edges and depends little on the class; a
+# signed map has negative values on the object, too, which count for nothing in the mass and are greyed last, so that
+# half of the object stands to the end; greying pixels makes images that the network has never seen, so deletion has an
+# artefact of its own (noise, which says nothing, brings the probability down to 0.52 on the mean).
 #
 # **3. (1 point)** Any two pairs that fit the whiskers, for example noise and integrated gradients by the pointing game
-# (many standard errors apart); Grad-CAM and guided backpropagation by the pointing game (0.82 both). Half a point for
-# one of the pairs.
+# (many standard errors apart); Grad-CAM and guided backpropagation by the pointing game (0.82 and 0.83). Half a point
+# for one of the pairs.
 #
 # **4. (3 points)** One point for something that the scores cannot show: e.g. whether the network uses the
 # class-defining part (handle, hole, coat) rather than the whole object; whether it uses a spurious mark or the

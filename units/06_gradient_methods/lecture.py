@@ -45,6 +45,7 @@
 # %% slideshow={"slide_type": "skip"}
 import math
 import warnings
+from functools import partial
 
 import torch
 from captum import attr
@@ -167,14 +168,15 @@ with torch.no_grad():
     score_of_black = net(torch.zeros_like(images)).gather(1, labels[:, None])[:, 0]
 for name, y, b, y_black in zip(names, own_scores, constant, score_of_black, strict=True):
     print(f"{name:6} y(I0) = {y:5.2f}   b = y(I0) - w.I0 = {b:5.2f}   y(0) = {y_black:5.2f}")
-assert (constant - score_of_black).abs().min() > 1
+difference = (constant - score_of_black).abs()
+assert difference.min() > 0.5 and (difference > 3).sum() == 3
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see:** the constant $b$ of the linear model is not the score $y(0)$ of a black image.
 #
 # > **Correction:** One slide goes on from $NN(x_0) + w^T(x - x_0)$ to $NN(0) + w^T x$. That second step holds only
 # > for a network that is linear all the way from 0 to $x_0$. The constant is $b = NN(x_0) - w^T x_0$, and for our
-# > network it differs from $NN(0)$ by more than 1 on each of the four images.
+# > network it differs from $NN(0)$ on each of the four images, by more than 3 on three of them.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### How far does the linear model reach?
@@ -201,10 +203,13 @@ for name, direction in {"along w": w, "random direction": random_direction}.item
     lines[f"w.I + b, {name}"] = (steps, here + slope * steps)
     print(f"{name}: slope {slope:.3f}, curvature times squared step {left - 2 * here + right:.1e}")
     assert (right - here - slope * 1e-6).abs() < 1e-12 and (left - 2 * here + right).abs() < 1e-12
+    missed = (on_the_way - here - slope * steps).abs().max()
+    assert missed > 1 if name == "along w" else missed < 0.3
 plotting.curves(lines, "step, in units of pixel value (norm over all pixels)", "score of zebra", "Network and tangent")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** at step 0 each curve has its tangent's slope. Soon they part.
+# **What to see:** at step 0 each curve has its tangent's slope. Along $w$, the steepest direction, they soon part. In
+# the random direction hardly anything happens: there both are nearly flat.
 #
 # > **Beyond the slides:** A network of convolutions, ReLU and max pooling is *piecewise linear*. Inside the piece
 # > around $I_0$ the linear model is exact (the printed curvature is 0 up to rounding), so further Taylor terms add
@@ -304,11 +309,14 @@ area = objects.double().mean((1, 2))
 for name, m, a in zip(names, share, area, strict=True):
     print(f"{name:6} {m:.0%} of the saliency lies on the object, which covers {a:.0%} of the image")
 assert (share > area).all() and (share < 0.5).all()
+RING = names.index("ring")
+hole = drawn.mask("key part")[chosen[RING]]
+assert hole.flatten()[saliency[RING].argmax()]  # the highest pixel of the ring's map lies in its hole
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see:** the map is stronger on and around the object (outlined in green) than far away, but noisy. Most of
-# it lies beside the object. The slides say it of an owl: *quite noisy, the signal is spread and does not tell much
-# about the perception of the owl.*
+# it lies beside the object. The ring's strongest pixels are in its hole: fill the hole, and it is a ball. The slides
+# say it of an owl: *quite noisy, the signal is spread and does not tell much about the perception of the owl.*
 #
 # **What it cannot do:** it drops the sign; it says nothing about how much a pixel contributed, only how a small
 # change would act (part 4); it is blind where the network is saturated (part 6).
@@ -336,7 +344,12 @@ of_score = gm.gradient(net, images, labels).flatten(1).norm(dim=1)
 of_probability = gm.gradient(with_softmax, images, labels).flatten(1).norm(dim=1)
 for name, p, s, q in zip(names, probabilities, of_score, of_probability, strict=True):
     print(f"{name:6} P = {p:.3f}   size of the gradient: of the score {s:6.2f}, of the probability {q:.4f}")
-assert (of_probability < of_score / 10).all()
+ratio = of_probability / of_score
+assert (ratio < 0.3).all() and (probabilities > 0.99).sum() == 2 and (ratio[probabilities > 0.99] < 0.01).all()
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# **What to see:** the surer the network, the smaller the gradient of the probability. For the star and the zebra it has
+# less than a hundredth of the size of the score's gradient.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4. What a slope is not: $x^2 + y^2 - 9$
@@ -443,10 +456,11 @@ display(
 gap = own_scores - gm.input_x_gradient(net, images, labels).sum((1, 2, 3))
 print("zoo, score minus sum of the map:", [round(value, 2) for value in gap.tolist()])
 assert torch.allclose(gap, constant, atol=1e-4)
+assert (gap > 0.4 * own_scores).all() and (gap < 0.75 * own_scores).all()
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # The sum misses the score by the constant $b$ of the linear model in part 2. For the linear system above that is the
-# bias. For our network it is most of the score.
+# bias. For our network it is between two fifths and three quarters of the score.
 #
 # **Side effect:** pixels with the value 0 will never show up on the map.
 
@@ -766,8 +780,8 @@ plotting.method_grid(
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see:** the first layer, all filters at once, gives the picture back. A single filter of the first layer
-# shows what it answers to: here some edges of the stripes. A filter of the fourth layer has seen a larger part of the
-# animal, and what comes back is sketchier.
+# shows what it answers to: here some edges of the stripes (and the frame, where the picture meets the zeros of the
+# padding). A filter of the fourth layer has seen a larger part of the animal, and what comes back is sketchier.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Where does the image enter a DeconvNet?
@@ -891,41 +905,61 @@ plotting.curves(
 # recognises them?
 
 # %% slideshow={"slide_type": "fragment"}
-levels = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)  # without noise it is the gradient
-maps, recognised, mass = {}, [], []
+levels = (0.0, 0.02, 0.1, 0.2, 0.3, 0.4)  # without noise it is the gradient
+clean = zoo.sample(200, seed=67)
+maps, recognised, mass = {}, {}, {}
 for level in levels:
-    noise = level * torch.randn(many.images.shape, generator=generator)
-    recognised.append(models.accuracy(net, many.images + noise, many.labels))
+    noise = level * torch.randn(clean.images.shape, generator=generator)
+    recognised[level] = models.accuracy(net, clean.images + noise, clean.labels)
     maps[f"noise {level:g}"] = gm.smoothgrad(net, images, labels, n_samples=25, stdevs=level, generator=generator)
-    mass.append(evaluation.relevance_mass(maps[f"noise {level:g}"], objects).mean().item())
-for level, accuracy, share in zip(levels, recognised, mass, strict=True):
-    print(f"noise {level:4g}: recognised {accuracy:4.0%} of 50 noisy images, relevance on the four objects {share:.0%}")
-assert recognised[1] > 0.9 and recognised[3] < 0.5 and mass[1] > mass[0] > mass[-1]
+    mass[level] = evaluation.relevance_mass(maps[f"noise {level:g}"], objects).mean().item()
+    print(f"noise {level:4g}: recognised {recognised[level]:4.0%} of {len(clean)} noisy images,", end=" ")
+    print(f"relevance on the four objects {mass[level]:.0%}")
+assert min(recognised[level] for level in (0.02, 0.1, 0.2)) > 0.9 and recognised[0.3] < 0.8 and recognised[0.4] < 0.6
+assert min(mass[level] for level in (0.02, 0.1, 0.2)) > mass[0] + 0.03
 plotting.method_grid(
     images, maps, titles=names, masks=objects, heading="SmoothGrad, 25 samples, more and more noise", quantile=0.995
 )
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** the least noise (0.02) brings somewhat more of the relevance onto the objects than none. But read
-# the printed numbers: our network was trained on clean pictures and is lost at a noise of 0.1. Beyond that point
-# SmoothGrad explains the network on images that it does not understand. The usual advice, $\sigma$ of 10 to 20 % of
-# the value range, was found on large networks for photographs. Check the accuracy under noise on yours.
+# **What to see:** up to a noise of 0.2 SmoothGrad helps: the specks in the background fade, and more of the relevance
+# lies on the objects than without noise. Read the other number, too. Our network was trained with noise, up to 0.15,
+# and bears 0.2. Then it loses its way: at 0.3 on about every fourth image, at 0.4 on every second. There SmoothGrad
+# explains it on images that it does not understand.
+#
+# The usual advice, $\sigma$ of 10 to 20 % of the value range, holds here. It was found on large networks for
+# photographs, and a network that has only seen clean pictures may be lost much earlier. Check the accuracy under noise
+# on yours.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### How many samples?
 
 # %% slideshow={"slide_type": "fragment"}
 one = (net, images[:1], labels[:1])
-reference = gm.smoothgrad(*one, n_samples=400, stdevs=0.05, generator=generator, batch_size=40)
 distances = {}
-for n in (1, 4, 16, 64):
-    tries = [gm.smoothgrad(*one, n_samples=n, stdevs=0.05, generator=generator, batch_size=32) for _ in range(3)]
-    distances[n] = sum((map_ - reference).norm().item() for map_ in tries) / 3 / reference.norm().item()
-    print(f"{n:3} samples: distance from the map of 400 samples, relative to its size: {distances[n]:.2f}")
-assert 4 < distances[1] / distances[64] < 12
+for level in (0.1, 0.4):
+    draw = partial(gm.smoothgrad, *one, stdevs=level, generator=generator, batch_size=40)
+    reference = draw(n_samples=400)
+    for n in (1, 4, 16, 64):
+        tries = [(draw(n_samples=n) - reference).norm().item() for _ in range(3)]
+        distances[level, n] = sum(tries) / 3 / reference.norm().item()
+    print(f"noise {level}, distance from the map of 400 samples, relative to its size:", end=" ")
+    print(", ".join(f"{distances[level, n]:.2f} with {n}" for n in (1, 4, 16, 64)))
+    assert 4 < distances[level, 1] / distances[level, 64] < 12
+assert all(distances[0.4, n] > 2 * distances[0.1, n] for n in (1, 4, 16, 64))
+
+patient = gm.smoothgrad(net, images, labels, n_samples=250, stdevs=0.4, generator=generator, batch_size=40)
+patient_mass = evaluation.relevance_mass(patient, objects).mean().item()
+print(f"noise 0.4, relevance on the four objects: {mass[0.4]:.0%} with 25 samples, {patient_mass:.0%} with 250")
+assert patient_mass > max(mass[0.4] + 0.05, max(mass.values()) - 0.04)
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** the error falls like $1 / \sqrt{n}$: four times the samples halve it.
+# **What to see:** the error falls like $1 / \sqrt{n}$: four times the samples halve it. And more noise needs more
+# samples: at 0.4 much of what 25 samples show is the noise that you put in.
+#
+# > **Note:** With 250 samples the map at a noise of 0.4 lies on the objects about as well as the best one above. Yet
+# > that is where the network takes about half of the images for something else. How well a map lies on the object does
+# > not tell you whether it explains anything (part 13).
 #
 # **What it cannot do:** help against saturation (the blurred function is saturated, too); share out the score; say
 # which $\sigma$ is right. And two runs differ unless you fix the generator.
@@ -1098,14 +1132,18 @@ plotting.matrices(
 without_relu = gm.grad_cam(gap_net, images, labels, "12", relu=False)
 assert torch.allclose(without_relu * 8 * 8, cam, rtol=1e-4, atol=1e-4)
 size = images.shape[2:]
+class_maps = {
+    "CAM (zoo-gap)": gm.upsample(cam, size),
+    "Grad-CAM (zoo-gap)": gm.upsample(gm.grad_cam(gap_net, images, labels, "12"), size),
+    "Grad-CAM (zoo)": gm.upsample(gm.grad_cam(net, images, labels, "10"), size),
+    "guided Grad-CAM (zoo)": gm.guided_grad_cam(net, images, labels, "10", interpolate_mode="bilinear"),
+}
+share = {name: evaluation.relevance_mass(maps, objects).mean().item() for name, maps in class_maps.items()}
+print(", ".join(f"{name}: {value:.0%} on the objects" for name, value in share.items()))
+assert share["Grad-CAM (zoo-gap)"] > share["Grad-CAM (zoo)"] + 0.1
 plotting.method_grid(
     images,
-    {
-        "CAM (zoo-gap)": gm.upsample(cam, size),
-        "Grad-CAM (zoo-gap)": gm.upsample(gm.grad_cam(gap_net, images, labels, "12"), size),
-        "Grad-CAM (zoo)": gm.upsample(gm.grad_cam(net, images, labels, "10"), size),
-        "guided Grad-CAM (zoo)": gm.guided_grad_cam(net, images, labels, "10", interpolate_mode="bilinear"),
-    },
+    class_maps,
     titles=names,
     masks=objects,
     heading="Class activation maps",
@@ -1113,10 +1151,12 @@ plotting.method_grid(
 )
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** CAM has a sign, and (faintly) blue places speak against the class; Grad-CAM shows the red part of
-# it. The maps are coarse: one of their cells covers $8 \times 8$ pixels. **Guided Grad-CAM** multiplies the enlarged
-# Grad-CAM (which class?) by guided backpropagation (which edges?):
-# $\mathrm{GuidedBackprop} \odot \mathrm{Grad\text{-}CAM}$. It inherits the faults of both.
+# **What to see:** CAM has a sign, and (faintly) blue places speak against the class; Grad-CAM shows the red part of it.
+# The maps are coarse: one of their cells covers $8 \times 8$ pixels. In `zoo`, which ends in dense layers, Grad-CAM is
+# less exact: one weight for a whole map does not say at which place the map counts, and around the star and below the
+# cup it is red where there is nothing. **Guided Grad-CAM** multiplies the enlarged Grad-CAM (which class?) by guided
+# backpropagation (which edges?): $\mathrm{GuidedBackprop} \odot \mathrm{Grad\text{-}CAM}$. It inherits the faults of
+# both.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Which layer?
@@ -1131,8 +1171,8 @@ plotting.method_grid(images, by_layer, titles=names, masks=objects, heading="Gra
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see:** early layers have the resolution, but a single weight $a_k$ for a whole map of edges cannot say
-# which edges count; some of these maps are nearly empty. The last convolution is the usual choice because there the
-# mean over the map loses least.
+# which edges count; some of these maps are nearly empty, or red along the frame, where the picture meets the zeros of
+# the padding. The last convolution is the usual choice because there the mean over the map loses least.
 #
 # **What they cannot do:** show anything finer than a cell; with the ReLU, show what speaks against; Grad-CAM's mean
 # slope is no exact share of the score unless the network ends like CAM's; an object smaller than a cell may vanish.
@@ -1223,8 +1263,9 @@ plotting.heatmap_grid(
 )
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** the activation is strong wherever the image has structure. The methods that ask for the class agree
-# on the animal's body. Internal influence is a slope, not a share: it can be large where nothing is active.
+# **What to see:** the activation is strong all over the animal and around it, for whatever reason. The methods that ask
+# for the class agree on a few places of its body. Internal influence is a slope, not a share: it can be large where
+# nothing is active.
 #
 # Conductance inherits completeness. In *every* layer that all paths must cross it sums to $y(I) - y(I')$:
 
@@ -1317,7 +1358,7 @@ explorer(net, images, labels, objects)
 # </details>
 
 # %% slideshow={"slide_type": "subslide"}
-test = zoo.sample(200, seed=6006)
+test = zoo.sample(150, seed=6006)
 print(f"recognised: {models.accuracy(net, test.images, test.labels):.1%} of {len(test)} images")
 random = torch.Generator().manual_seed(6)
 controls = {
@@ -1329,7 +1370,7 @@ methods = {
     "gradient": lambda inputs, target: gm.gradient(net, inputs, target),
     "saliency": lambda inputs, target: gm.saliency(net, inputs, target),
     "input x gradient": lambda inputs, target: gm.input_x_gradient(net, inputs, target),
-    "SmoothGrad": lambda inputs, target: gm.smoothgrad(net, inputs, target, 8, stdevs=0.1, generator=random),
+    "SmoothGrad": lambda inputs, target: gm.smoothgrad(net, inputs, target, 16, stdevs=0.1, generator=random),
     "integrated gradients, black": lambda inputs, target: gm.integrated_gradients(net, inputs, target, n_steps=8),
     "integrated gradients, blur": lambda inputs, target: gm.integrated_gradients(
         net, inputs, target, baselines=evaluation.blurred(inputs), n_steps=8
@@ -1352,27 +1393,29 @@ plotting.score_chart(
 # %% slideshow={"slide_type": "skip"}
 # What the next text says, checked.
 score = {row["method"]: row for row in table.rows()}
-for metric in ("mass", "rank"):
-    assert score["edge detector"][metric] > max(score[name][metric] for name in methods) - 0.05, metric
-assert score["edge detector"]["rank"] > max(score[name]["rank"] for name in methods)
-by_rank = sorted(score, key=lambda name: -score[name]["rank"])
-assert by_rank[:4] == ["edge detector", "Grad-CAM", "integrated gradients, blur", "centre prior"]
-assert all(abs(score["SmoothGrad"][metric] - score["gradient"][metric]) < 0.05 for metric in table.metrics)
-assert all(abs(score["noise"][metric] - area) < 0.06 for metric in table.metrics)
-assert max(methods, key=lambda name: score[name]["mass"]) == "integrated gradients, blur"
-assert max(methods, key=lambda name: score[name]["rank"]) == "Grad-CAM"
+best = {metric: max(score[name][metric] for name in methods) for metric in table.metrics}
+edges = score["edge detector"]
+assert edges["rank"] > best["rank"] + 0.1 and edges["mass"] > best["mass"] - 0.1
+assert edges["pointing game"] > best["pointing game"] - 0.1
+assert [name for name in methods if score[name]["mass"] > edges["mass"] + 0.02] == ["integrated gradients, blur"]
+better_than_bump = {name for name in methods if score[name]["rank"] > score["centre prior"]["rank"] + 0.03}
+assert better_than_bump == {"Grad-CAM", "integrated gradients, blur"}
+assert all(abs(score["noise"][metric] - area) < 0.08 for metric in table.metrics)
+assert score["SmoothGrad"]["mass"] > score["gradient"]["mass"] + 0.04
+assert score["SmoothGrad"]["rank"] > score["gradient"]["rank"] + 0.02
+assert score["SmoothGrad"]["mass"] < edges["mass"] - 0.2
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see, honestly:**
 #
-# - By rank the **edge detector beats every method**, and by mass it is level with the best one. It has not looked at
-#   the network.
-# - A bump in the middle of the picture ranks the pixels better than all methods but two.
-# - Noise scores the area's share, as it must.
-# - Of the methods, integrated gradients from a blurred image have the most mass on the object, and Grad-CAM the best
-#   rank. The first looks at what blurring takes away, that is at edges; the second is smooth.
-#
-# - SmoothGrad does no better than the gradient: at its noise of 0.1 this network is lost (part 9).
+# - By rank the **edge detector beats every method**, by far. By mass only one method is ahead of it, and not by much;
+#   by the pointing game it is level with the best. It has not looked at the network.
+# - By rank only two methods are clearly better than a bump in the middle of the picture.
+# - Noise scores the area's share, as it must (up to chance: look at the whiskers, one standard error).
+# - Of the methods, integrated gradients from a blurred image have the most mass on the object, and together with
+#   Grad-CAM the best ranks. The first looks at what blurring takes away, that is at edges; the second is smooth.
+# - SmoothGrad has more mass on the object than the gradient, and a better rank (part 9). Far above both of them stands
+#   the edge detector.
 #
 # > **The lesson:** these scores measure whether a map shows *the object*. They cannot tell an explanation of the
 # > network from a description of the picture. An object is where the edges are, so an edge detector wins. Never
@@ -1386,35 +1429,37 @@ assert max(methods, key=lambda name: score[name]["rank"]) == "Grad-CAM"
 # probability of the class. The faster it falls, the more these pixels mattered *to the network*.
 
 # %% slideshow={"slide_type": "fragment"}
-some, some_labels = test.images[:40], test.labels[:40]
+some, some_labels = test.images[:30], test.labels[:30]
 curves, after_10 = {}, {}
 for name in ("gradient", "integrated gradients, blur", "guided backprop", "Grad-CAM", "edge detector", "noise"):
     attributions = {**methods, **controls}[name](some, some_labels)
-    fraction, probability = evaluation.deletion_curve(
-        net, some, some_labels, attributions, n_steps=10, baselines=evaluation.blurred(some)
-    )
-    curves[name] = (100 * fraction[:7], probability.mean(0)[:7])
-    after_10[name] = probability[:, 1].mean().item()
-    print(f"{name:27} probability after 10 % of the pixels: {after_10[name]:.2f}")
-noise = evaluation.noise_map(some, random)
-_, probability = evaluation.deletion_curve(net, some, some_labels, noise, n_steps=10, baselines=0.5)
-grey_holes = probability[:, 1].mean().item()
-print(f"noise, but replaced by grey: probability after 10 % of the pixels: {grey_holes:.2f}")
-
-assert min(after_10["edge detector"], after_10["guided backprop"]) > after_10["noise"] - 0.2
-assert max(after_10["integrated gradients, blur"], after_10["Grad-CAM"]) < after_10["noise"] - 0.2
-assert grey_holes < after_10["noise"] - 0.2
-plotting.curves(curves, "pixels replaced, highest relevance first, %", "mean probability", "Deletion")
+    for replaced_by, pixels in {"blur": evaluation.blurred(some), "black": 0.0}.items():
+        fraction, probability = evaluation.deletion_curve(
+            net, some, some_labels, attributions, n_steps=10, baselines=pixels
+        )
+        after_10[name, replaced_by] = probability[:, 1].mean().item()
+        if replaced_by == "blur":
+            curves[name] = (100 * fraction, probability.mean(0))
+    print(f"{name:27} probability after 10 % of the pixels: {after_10[name, 'blur']:.2f}", end=" ")
+    print(f"(replaced by black: {after_10[name, 'black']:.2f})")
+before, after_30 = curves["noise"][1][0], {name: curve[3].item() for name, (_, curve) in curves.items()}
+assert min(after_10[name, "blur"] for name in ("edge detector", "guided backprop", "gradient")) > before - 0.2
+assert max(after_10[name, "blur"] for name in ("integrated gradients, blur", "Grad-CAM")) < before - 0.3
+assert after_30["edge detector"] < 0.4 and curves["guided backprop"][1][:10].min() > 0.6  # up to 90 %
+assert after_10["noise", "blur"] > before - 0.1 and after_10["noise", "black"] < before - 0.4
+assert after_10["gradient", "black"] < after_10["integrated gradients, blur", "black"] - 0.1
+plotting.curves(curves, "pixels replaced by blur, highest relevance first, %", "mean probability", "Deletion")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** look at the first tenth of the pixels. The edge detector, first by rank, does about as badly here
-# as noise: its pixels can go, and the network hardly notices. Guided backpropagation, whose maps look so clean, is
-# not far from noise either. Localisation and faithfulness are two things.
+# **What to see:** look at the first tenth of the pixels. The edge detector, first by rank, names pixels that can go:
+# the network hardly notices. It soon catches up. Guided backpropagation, whose maps look so clean,
+# begins no better and never catches up: it has both signs on every contour, and what is negative is replaced last.
+# Localisation and faithfulness are two things.
 #
 # This score has faults of its own. It takes the same blurred image as one of the methods takes for its baseline,
-# which favours that method. And what "replace" means decides the answer: with grey instead of blur, the last line
-# printed above, even random holes destroy the probability. They are noise, and under noise this network is lost (part
-# 9).
+# which favours that method. And what "replace" means decides the answer. Put black in place of the blur, the numbers in
+# brackets above: now even random holes destroy the probability, and the plain gradient comes out ahead of integrated
+# gradients. The network was never trained on pictures full of black specks.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### The truth: draw the scene again
@@ -1458,12 +1503,13 @@ cup, handle = cups.mask("object"), cups.mask("key part")
 with torch.no_grad():
     cup_scores, glass_scores = net(cups.images), net(glasses.images)
 called_glass = (glass_scores.argmax(1) == GLASS).double().mean().item()
+cup_before = cup_scores[:, CUP].mean()
 fall = (cup_scores - glass_scores)[:, CUP]
 rise = (glass_scores - cup_scores)[:, GLASS]
 print(f"without the handle {called_glass:.0%} are called glass;", end=" ")
-print(f"the score of cup falls by {fall.mean():.2f}, that of glass rises by {rise.mean():.2f}")
+print(f"the score of cup falls by {fall.mean():.2f} of {cup_before:.2f}, that of glass rises by {rise.mean():.2f}")
 print(f"the handle covers {handle.sum() / cup.sum():.0%} of the cup")
-assert called_glass > 0.95 and rise.mean() > fall.mean() > 2
+assert called_glass > 0.95 and rise.mean() > 3 * fall.mean() and 0.5 < fall.mean() < 0.4 * cup_before
 plotting.image_grid(torch.cat([cups.images[:3], glasses.images[:3]]), ["cup"] * 3 + ["without handle: glass"] * 3)
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
@@ -1471,8 +1517,9 @@ plotting.image_grid(torch.cat([cups.images[:3], glasses.images[:3]]), ["cup"] * 
 #
 # <details><summary>Answer</summary>
 #
-# Not much. The score of cup asks "cup against everything", and much of the answer is the body, which a glass has,
-# too. To find what makes the *difference*, explain the difference: $S_{cup} - S_{glass}$.
+# Not much. The numbers above say why: without its handle the picture keeps most of its score of cup, since a glass has
+# the same body. What the handle does is to hold the score of *glass* down. To find what makes the *difference*, explain
+# the difference: $S_{cup} - S_{glass}$.
 #
 # </details>
 #
@@ -1503,8 +1550,9 @@ for name, method in explain.items():
         for maps in (cup_maps, contrast_maps[name])
     ]
     print(f"{name:27} cup {on_handle[name][0]:.0%}, cup - glass {on_handle[name][1]:.0%}")
-assert all(after > before for before, after in on_handle.values())
 assert all(abs(before - handle.sum() / cup.sum()) < 0.08 and after < 0.5 for before, after in on_handle.values())
+gain = {name: after - before for name, (before, after) in on_handle.items()}
+assert 0 < gain["gradient"] < min(gain["guided backprop"], gain["Grad-CAM"]) < 0.15 < gain["integrated gradients, blur"]
 ig_cup = gm.integrated_gradients(net, cups.images[:2], CUP, blur[:2], n_steps=15)
 display(
     plotting.method_grid(
@@ -1521,7 +1569,8 @@ display(
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see:** asked for *cup*, the maps give the handle about its share of the area. Asked for *cup minus glass*,
-# every method gives it more. No method gives it even half. The question matters as much as the method.
+# integrated gradients give it twice as much, guided backpropagation and Grad-CAM more than before, and the gradient
+# hardly more. No method gives it even half. The question matters as much as the method.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Two predictions of the counterfactual
@@ -1531,13 +1580,19 @@ display(
 
 # %% slideshow={"slide_type": "fragment"}
 step = cups.images - glasses.images
-foreseen = (gm.gradient(contrast_net, cups.images, 0) * step).sum((1, 2, 3))
+foreseen = {
+    place: (gm.gradient(contrast_net, standpoint, 0) * step).sum((1, 2, 3))
+    for place, standpoint in {"cup": cups.images, "glass": glasses.images}.items()
+}
 happened = (fall + rise).flatten()
 exact = gm.integrated_gradients(contrast_net, cups.images, 0, baselines=glasses.images, n_steps=25)
 print(f"change of cup - glass, mean over 40 scenes: {happened.mean():.2f}")
-print(f"foreseen by the gradient:                   {foreseen.mean():.2f}")
+for place, change in foreseen.items():
+    missed = (change - happened).abs().mean()
+    print(f"foreseen by the gradient at the {place + ':':12}{change.mean():.2f}, off by {missed:.2f} on a single scene")
+    assert missed > 0.2 * happened.mean()
 print(f"sum of integrated gradients from the glass: {exact.sum((1, 2, 3)).mean():.2f}")
-assert foreseen.mean() < happened.mean() / 2
+assert 0.6 < foreseen["cup"].mean() / happened.mean() < 0.9 and foreseen["glass"].mean() < 0.15 * happened.mean()
 assert (exact.sum((1, 2, 3)) - happened).abs().mean() < 0.05 * happened.mean()
 assert (exact[step == 0] == 0).all()
 on_handle = evaluation.relevance_mass(exact, handle).mean().item()
@@ -1552,9 +1607,10 @@ plotting.method_grid(
 )
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** the gradient foresees less than half of the change: a handle is no small step, and the linear model
-# does not reach that far. Integrated gradients from the counterfactual give the whole change, and only where
-# something changed. That is no magic: by the formula, pixels that equal the baseline get 0. With a good
+# **What to see:** at the cup the gradient foresees most of the change, but is off by more than a fifth of it on a
+# single scene; at the glass, the other end of the same step, it foresees next to nothing. A handle is no small step,
+# and no linear model reaches that far. Integrated gradients from the counterfactual give the whole change, and only
+# where something changed. That is no magic: by the formula, pixels that equal the baseline get 0. With a good
 # counterfactual at hand the question is half answered. For photographs nobody draws it for you.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -1607,7 +1663,8 @@ for name, (theirs, ours) in pairs.items():
 #    part of the answer.
 # 3. Gradient, DeconvNet and guided backpropagation differ in one line, at the ReLU. The last two give clean contours
 #    and hardly ask for the class.
-# 4. SmoothGrad explains the network blurred by noise. Check that the network still works under that noise.
+# 4. SmoothGrad explains the network blurred by noise. It takes specks away where the network still works under that
+#    noise; check that it does.
 # 5. CAM is exact for networks that end in a global average pool; Grad-CAM carries the idea to all layers with maps;
 #    both are coarse.
 # 6. Neurons and layers are explained by the same methods: take the neuron for the output or the layer for the input.
