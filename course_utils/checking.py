@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
+from collections.abc import Callable
+from itertools import chain
+from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -63,15 +68,13 @@ def check_target(target: int | Tensor, n_images: int) -> Tensor:
                 f"{tuple(target.shape)}"
             )
         return target.detach().long().expand(n_images)
-    try:
-        index = operator.index(target)
-    except TypeError:
-        raise TypeError(f"target must be an int or a LongTensor (N,), got {type(target).__name__}") from None
-    return torch.full((n_images,), index)
+    if isinstance(target, (bool, np.bool_)) or not hasattr(target, "__index__"):
+        raise TypeError(f"target must be an int or a LongTensor (N,), got {type(target).__name__}")
+    return torch.full((n_images,), operator.index(target))
 
 
 def class_scores(scores: Tensor, target: Tensor) -> Tensor:
-    """Pick the score of each image's target class.
+    """Pick the score of each image's target class; warn if the scores look like probabilities (a softmax at the end).
 
     Args:
         scores: class scores of a model, (N, K).
@@ -94,25 +97,59 @@ def class_scores(scores: Tensor, target: Tensor) -> Tensor:
     if low < 0 or high >= classes:
         wrong = low if low < 0 else high
         raise ValueError(f"target {wrong} is out of range: the model has {classes} classes, 0 to {classes - 1}")
+    rows = scores.detach()
+    if classes > 1 and (rows >= 0).all() and ((rows.sum(1) - 1).abs() < 1e-3).all():
+        warnings.warn(
+            "model returns probabilities (each row is positive and sums to 1): the methods explain class scores, so "
+            "pass the network without its softmax",
+            stacklevel=1,  # one place for all methods: Python shows it once
+        )
     return scores.gather(1, target.to(scores.device).unsqueeze(1).clone()).squeeze(1)
 
 
 def check_model(model: nn.Module) -> nn.Module:
-    """Return `model` if the same image always gets the same scores from it.
+    """Return `model` if the same image always gets the same scores from it, and autograd can record it.
 
     Raises:
         TypeError: no nn.Module.
-        ValueError: a dropout or batch norm layer is in train mode.
+        ValueError: in train mode, a layer that is random or changes itself; a batch norm without running statistics;
+            parameters made in inference mode.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     for name, module in model.named_modules():
-        if module.training and isinstance(module, (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)):
+        keeps_statistics = getattr(module, "track_running_stats", False)
+        if module.training and (
+            isinstance(module, (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm, nn.RReLU))
+            or (isinstance(module, nn.modules.instancenorm._InstanceNorm) and keeps_statistics)
+        ):
             raise ValueError(
                 f"model is in train mode: its layer {name!r} ({type(module).__name__}) would answer differently "
                 "from call to call: call model.eval() first"
             )
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"model's layer {name!r} ({type(module).__name__}) has no running statistics: an image's scores depend "
+                "on the other images of the batch; build it with track_running_stats=True"
+            )
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if tensor.is_inference():
+            raise ValueError(
+                f"model's {name!r} was made in inference mode, so that no gradient can go through it: build or load "
+                "the model outside torch.inference_mode()"
+            )
     return model
+
+
+def check_dtype(model: nn.Module, inputs: Tensor) -> None:
+    """Check that images have the number type in which the model computes, that of its first floating parameter.
+
+    Raises:
+        TypeError: another type.
+    """
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), inputs.dtype)
+    if inputs.dtype != dtype:
+        raise TypeError(f"inputs are {inputs.dtype}, but the model computes in {dtype}: use inputs.to({dtype})")
 
 
 def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
@@ -153,7 +190,7 @@ def check_baselines(baselines: float | Tensor | None, inputs: Tensor) -> Tensor:
         inputs: (N, C, H, W).
 
     Returns:
-        (N, C, H, W), of the dtype and on the device of `inputs`.
+        (N, C, H, W), a view not to be written to, of the dtype and on the device of `inputs`.
 
     Raises:
         TypeError: none of these.
@@ -161,8 +198,8 @@ def check_baselines(baselines: float | Tensor | None, inputs: Tensor) -> Tensor:
     """
     if baselines is None:
         baselines = 0.0
-    if isinstance(baselines, (int, float)):
-        baselines = torch.full_like(inputs[:1], float(baselines))
+    if isinstance(baselines, Real) or (isinstance(baselines, Tensor) and baselines.dim() == 0):
+        baselines = torch.full_like(inputs[:1], _number(baselines, "baselines"))
     check_inputs(baselines, "baselines")
     if baselines.shape[1:] != inputs.shape[1:] or len(baselines) not in (1, len(inputs)):
         raise ValueError(
@@ -204,15 +241,28 @@ def random_source(generator: torch.Generator | None) -> torch.Generator:
     return generator
 
 
-def check_not_negative(value: float, name: str) -> float:
-    """Return `value` if it is a finite number of at least 0.
+def draw(sample: Callable[..., Tensor], shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+    """Draw random numbers where the generator lives, and bring them to the device of `like`, in its dtype."""
+    return sample(shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+
+
+def _number(value: float | Tensor, name: str) -> float:
+    """Return a real number, or the one in a tensor (), as a float."""
+    if isinstance(value, Tensor) and value.dim() == 0 and not value.is_complex() and value.dtype != torch.bool:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    return float(value)
+
+
+def check_not_negative(value: float | Tensor, name: str) -> float:
+    """Return `value`, a number or a tensor of none but one number (), if it is finite and at least 0.
 
     Raises:
         TypeError: no number.
         ValueError: negative, infinite or NaN.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    value = _number(value, name)
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
     return value

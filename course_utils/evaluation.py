@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +24,16 @@ from torch import Tensor, nn
 from course_utils.checking import (
     check_baselines,
     check_count,
+    check_dtype,
     check_inputs,
     check_model,
     check_not_negative,
     check_target,
     class_scores,
+    draw,
     random_source,
 )
+from course_utils.passes import in_steps
 
 Explain = Callable[[Tensor, Tensor], Tensor]
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -197,18 +201,17 @@ def score_table(
         raise ValueError("methods is empty: give at least one, name -> function (inputs, target) -> attributions")
     metrics = TRUTH_METRICS if metrics is None else metrics
     _check_masks(masks, images)
-    batches = list(torch.arange(len(images)).split(batch_size))
+    batches = torch.arange(len(images)).split(check_count(batch_size, "batch_size"))
+    work = list(product(enumerate(methods.items()), batches))
     values = torch.empty(len(methods), len(metrics), len(images), dtype=torch.float64)
-    with _bar(len(methods) * len(batches), progress) as bar:
-        for row, (name, explain) in enumerate(methods.items()):
-            for batch in batches:
-                attributions = explain(images[batch], labels[batch])
-                try:
-                    for column, metric in enumerate(metrics.values()):
-                        values[row, column, batch] = metric(attributions, masks[batch]).to(values)
-                except (TypeError, ValueError) as error:
-                    raise type(error)(f"method {name!r}: {error}") from error
-                bar.update()
+    for step in in_steps(len(work), 1, progress, "Scores"):
+        (row, (name, explain)), batch = work[step[0]]
+        attributions = explain(images[batch], labels[batch])
+        try:
+            for column, metric in enumerate(metrics.values()):
+                values[row, column, batch] = metric(attributions, masks[batch]).to(values)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"method {name!r}: {error}") from error
     return ScoreTable(tuple(methods), tuple(metrics), values)
 
 
@@ -234,7 +237,7 @@ def deletion_curve(
         target: int or LongTensor (N,).
         attributions: (N, C, H, W) or (N, H, W): only the order of the pixels matters.
         n_steps: steps from the whole image to the whole baseline, equal in pixels; at most H * W.
-        baselines: what a deleted pixel becomes: a number or a tensor that broadcasts to the inputs; 0.5 is grey.
+        baselines: what a deleted pixel becomes: a number, (1, C, H, W) or (N, C, H, W); 0.5 is grey.
         batch_size: images in a forward pass.
         generator: draws the order among tied pixels, which is the same for every image; default: a fixed one.
         progress: show a bar.
@@ -267,7 +270,7 @@ def insertion_curve(
     """Put the image's pixels into the baseline, the highest first, and follow the probability of the target.
 
     Args:
-        baselines: what the image is inserted into: a number or a tensor that broadcasts to the inputs; default:
+        baselines: what the image is inserted into: a number, (1, C, H, W) or (N, C, H, W); default:
             the image itself, blurred (:func:`blurred`), since a sharp edge to a flat grey is an object, too.
         All other arguments, the result, the errors and the source are those of :func:`deletion_curve`.
     """
@@ -317,7 +320,7 @@ def completeness_gap(
         inputs: x, (N, C, H, W).
         target: int or LongTensor (N,).
         attributions: R, (N, C, H, W) or (N, H, W), in units of the score.
-        baselines: x', a number or a tensor that broadcasts to the inputs.
+        baselines: x', a number, (1, C, H, W) or (N, C, H, W).
         batch_size: images in a forward pass.
 
     Returns:
@@ -372,14 +375,18 @@ def max_sensitivity(
     """
     inputs, target = _images_and_target(inputs, target)
     check_count(n_samples, "n_samples")
-    check_not_negative(radius, "radius")
+    radius = check_not_negative(radius, "radius")
     source = random_source(generator)
     original = _explained(explain, inputs, target, batch_size)
     norm = original.norm(dim=1)
     norm = torch.where(norm == 0, torch.ones_like(norm), norm)
     largest = torch.zeros_like(norm)
     for noise in _draws(
-        lambda: (2 * _random(torch.rand, inputs, source) - 1) * radius, len(inputs), n_samples, batch_size, progress
+        lambda: (2 * draw(torch.rand, inputs.shape, source, inputs) - 1) * radius,
+        len(inputs),
+        n_samples,
+        batch_size,
+        progress,
     ):
         changed = _explained(explain, (inputs + noise).flatten(0, 1), target.repeat(len(noise)), batch_size)
         distances = (changed.unflatten(0, noise.shape[:2]) - original).norm(dim=2)
@@ -415,7 +422,7 @@ def infidelity(
         perturb: another perturbation, function (inputs, generator) -> I of the same shape, e.g. :func:`square_removal`.
         multiply_by_inputs: True if Phi contains the factor (x - x'), as integrated gradients or input x gradient do: I
             is divided by it (where it is 0, by 1). False if Phi is in score per input, as the gradient is.
-        baselines: x' of that factor, a number or a tensor that broadcasts to the inputs.
+        baselines: x' of that factor, a number, (1, C, H, W) or (N, C, H, W).
         batch_size: images in a forward pass.
         generator: draws the perturbations.
         progress: show a bar.
@@ -432,11 +439,8 @@ def infidelity(
     """
     inputs, target = _images_and_target(inputs, target)
     check_count(n_samples, "n_samples")
-    if tuple(attributions.shape) != tuple(inputs.shape):
-        raise ValueError(
-            f"attributions must have the shape of the inputs, {tuple(inputs.shape)}, got {tuple(attributions.shape)}"
-        )
-    _maps(attributions, inputs)
+    stdevs = check_not_negative(stdevs, "stdevs")
+    _maps(_shaped_as(inputs, attributions, "attributions"), inputs)
     factor = torch.ones_like(inputs)
     if multiply_by_inputs:
         factor = inputs - check_baselines(baselines, inputs)
@@ -445,11 +449,13 @@ def infidelity(
     score = _scores(model, inputs, target, batch_size)
     source = random_source(generator)
 
-    def draw() -> Tensor:
-        return _random(torch.randn, inputs, source) * stdevs if perturb is None else perturb(inputs, source)
+    def perturbations() -> Tensor:
+        if perturb is None:
+            return draw(torch.randn, inputs.shape, source, inputs) * stdevs
+        return _shaped_as(inputs, perturb(inputs.clone(), source), "the answer of perturb")
 
     total = torch.zeros_like(score)
-    for perturbation in _draws(draw, len(inputs), n_samples, batch_size, progress):
+    for perturbation in _draws(perturbations, len(inputs), n_samples, batch_size, progress):
         perturbed = (inputs - perturbation).flatten(0, 1)
         changed = _scores(model, perturbed, target.repeat(len(perturbation)), batch_size)
         change = score - changed.unflatten(0, perturbation.shape[:2])
@@ -466,7 +472,7 @@ def square_removal(
         inputs: x, (N, C, H, W).
         generator: draws the place of each square, uniformly among those that lie in the image.
         size: side of the square, pixels.
-        baselines: x', a number or a tensor that broadcasts to the inputs.
+        baselines: x', a number, (1, C, H, W) or (N, C, H, W).
 
     Returns:
         I, (N, C, H, W): x - x' in the square and 0 elsewhere, so that x - I is the image without the square.
@@ -543,7 +549,7 @@ def noise_map(inputs: Tensor, generator: torch.Generator | None = None) -> Tenso
         (N, H, W).
     """
     check_inputs(inputs)
-    return _random(torch.randn, inputs[:, 0], random_source(generator))
+    return draw(torch.randn, inputs[:, 0].shape, random_source(generator), inputs)
 
 
 def blurred(inputs: Tensor, stdevs: float = 0.1) -> Tensor:
@@ -617,7 +623,8 @@ def _path(
     n_images, n_pixels = maps.shape
     if check_count(n_steps, "n_steps") > n_pixels:
         raise ValueError(f"n_steps must be at most {n_pixels}, the number of pixels, got {n_steps}")
-    check_model(model)
+    check_count(batch_size, "batch_size")
+    check_dtype(check_model(model), end)
     # Tied pixels are taken in one random order, not row by row: a map of ties must not favour the image's top.
     shuffled = torch.randperm(n_pixels, generator=generator or torch.Generator().manual_seed(0)).to(maps.device)
     order = shuffled[maps[:, shuffled].argsort(dim=1, descending=True, stable=True)]
@@ -625,35 +632,35 @@ def _path(
     rank = rank.view(n_images, 1, *end.shape[-2:])
     n_changed = torch.linspace(0, n_pixels, n_steps + 1, dtype=torch.float64, device=maps.device).round()
     probabilities = torch.empty(n_images * (n_steps + 1), dtype=torch.float64, device=maps.device)
-    with _bar(len(probabilities), progress) as bar, torch.no_grad():
-        for batch in torch.arange(len(probabilities), device=maps.device).split(batch_size):
+    for steps in in_steps(len(probabilities), batch_size, progress, "Curve"):
+        batch = torch.arange(steps.start, steps.stop, device=maps.device)
+        with torch.no_grad():
             image, step = batch // (n_steps + 1), batch % (n_steps + 1)
             changed = rank[image] < n_changed[step].view(-1, 1, 1, 1)
             logits = model(torch.where(changed, end[image], start[image]))
             score = class_scores(logits, target[image]).double()
             probabilities[batch] = (score - logits.double().logsumexp(dim=1)).exp()
-            bar.update(len(batch))
     return n_changed / n_pixels, probabilities.view(n_images, n_steps + 1)
 
 
 def _draws(
-    draw: Callable[[], Tensor], n_images: int, n_samples: int, batch_size: int, progress: bool
+    sample: Callable[[], Tensor], n_images: int, n_samples: int, batch_size: int, progress: bool
 ) -> Iterator[Tensor]:
     """Yield n_samples draws (N, ...), stacked (k, N, ...) so that k * N fits into a batch.
 
     Each draw is made alone, so that the batch size does not change which numbers a generator gives.
     """
-    together = max(1, batch_size // n_images)
-    with _bar(n_samples, progress) as bar:
-        for first in range(0, n_samples, together):
-            stack = torch.stack([draw() for _ in range(min(together, n_samples - first))])
-            yield stack
-            bar.update(len(stack))
+    for steps in in_steps(n_samples, max(1, batch_size // n_images), progress, "Draws"):
+        yield torch.stack([sample() for _ in steps])
 
 
-def _random(sample: Callable[..., Tensor], like: Tensor, source: torch.Generator) -> Tensor:
-    """Draw a tensor of the shape, kind and device of `like`; the source may live on another device."""
-    return sample(like.shape, generator=source, dtype=like.dtype, device=source.device).to(like.device)
+def _shaped_as(inputs: Tensor, values: Tensor, name: str) -> Tensor:
+    """Return `values` if it has the shape of the images."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(values).__name__}")
+    if values.shape != inputs.shape:
+        raise ValueError(f"{name} must have the shape of the inputs, {tuple(inputs.shape)}, got {tuple(values.shape)}")
+    return values
 
 
 def _images_and_target(inputs: Tensor, target: int | Tensor) -> tuple[Tensor, Tensor]:
@@ -664,27 +671,27 @@ def _images_and_target(inputs: Tensor, target: int | Tensor) -> tuple[Tensor, Te
 
 def _scores(model: nn.Module, inputs: Tensor, target: Tensor, batch_size: int) -> Tensor:
     """Give the model's score of each target, float64 (B,)."""
-    check_model(model)
+    check_dtype(check_model(model), inputs)
     with torch.no_grad():
-        return torch.cat(
-            [
-                class_scores(model(x), t).double()
-                for x, t in zip(inputs.split(batch_size), target.split(batch_size), strict=True)
-            ]
-        )
+        return torch.cat([class_scores(model(x), t).double() for x, t in _batches(inputs, target, batch_size)])
 
 
 def _explained(explain: Explain, inputs: Tensor, target: Tensor, batch_size: int) -> Tensor:
     """Give the attributions, float64 (B, F)."""
-    return torch.cat(
-        [
-            explain(x, t).detach().flatten(1).double()
-            for x, t in zip(inputs.split(batch_size), target.split(batch_size), strict=True)
-        ]
-    )
+    maps = []
+    for x, t in _batches(inputs, target, batch_size):
+        answer = explain(x, t)
+        if not isinstance(answer, Tensor):
+            raise TypeError(f"explain must return a tensor of attributions, got {type(answer).__name__}")
+        if answer.dim() < 2 or len(answer) != len(x):
+            raise ValueError(f"explain must return attributions of {len(x)} images, got shape {tuple(answer.shape)}")
+        if not torch.isfinite(answer).all():
+            raise ValueError("explain returned attributions with NaN or infinite values")
+        maps.append(answer.detach().flatten(1).double())
+    return torch.cat(maps)
 
 
-def _bar(total: int, progress: bool):
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, disable=not progress, leave=False)
+def _batches(inputs: Tensor, target: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images and targets batch by batch; the images are copies, which a model may overwrite."""
+    check_count(batch_size, "batch_size")
+    yield from zip(inputs.clone().split(batch_size), target.split(batch_size), strict=True)

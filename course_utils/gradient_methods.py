@@ -25,18 +25,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
-from tqdm.auto import tqdm
 
 from course_utils.checking import (
     check_baseline_set,
     check_baselines,
     check_count,
+    check_dtype,
     check_index,
     check_inputs,
     check_model,
     check_not_negative,
     check_target,
     class_scores,
+    draw,
     find_layer,
     random_source,
 )
@@ -48,11 +49,12 @@ from course_utils.passes import (
     activation_of,
     backward,
     forward_replaced,
+    in_steps,
+    known_pass,
     layer_output,
     leaf,
     only_output,
     recording,
-    refuse_unknown_operations,
     scores_from_layer,
     value_and_gradient,
 )
@@ -65,7 +67,7 @@ from course_utils.passes import (
 def _checked(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
     """Check what every method is given, and return the targets (N,)."""
     check_model(model)
-    check_inputs(inputs)
+    check_dtype(model, check_inputs(inputs))
     return check_target(target, len(inputs)).to(inputs.device)
 
 
@@ -153,15 +155,6 @@ def _gauss_legendre(n_steps: int) -> tuple[list[float], list[float]]:
     return ((1 + nodes) / 2).tolist(), (weights / 2).tolist()
 
 
-def _steps(n_steps: int, per_pass: int, progress: bool, name: str) -> Iterator[range]:
-    """Yield the step numbers 0 ... n_steps - 1 in groups for one pass, with a progress bar if asked for."""
-    with tqdm(total=n_steps, desc=name, disable=not progress) as bar:
-        for start in range(0, n_steps, per_pass):
-            steps = range(start, min(start + per_pass, n_steps))
-            yield steps
-            bar.update(len(steps))
-
-
 def _sum_of_gradients(
     model: nn.Module,
     point: Callable[[int], Tensor],
@@ -174,7 +167,7 @@ def _sum_of_gradients(
     """Return sum_k weights[k] dy/dI at point(k), where point(k) is (N, C, H, W); at most batch_size images a pass."""
     n = len(target)
     total: Tensor | float = 0.0
-    for steps in _steps(len(weights), max(1, check_count(batch_size, "batch_size") // n), progress, name):
+    for steps in in_steps(len(weights), max(1, check_count(batch_size, "batch_size") // n), progress, name):
         rows = torch.cat([point(step) for step in steps]).split(batch_size)
         targets = target.repeat(len(steps)).split(batch_size)
         gradients = torch.cat([value_and_gradient(model, row, t)[1] for row, t in zip(rows, targets, strict=True)])
@@ -214,11 +207,11 @@ def smoothgrad(
     Source: Smilkov et al. 2017, equation 1.
     """
     target = _checked(model, inputs, target)
-    check_not_negative(stdevs, "stdevs")
+    stdevs = check_not_negative(stdevs, "stdevs")
     generator = random_source(generator)
 
     def noisy(_: int) -> Tensor:
-        return inputs + stdevs * _draw(torch.randn, inputs.shape, generator, inputs)
+        return inputs + stdevs * draw(torch.randn, inputs.shape, generator, inputs)
 
     weights = [1 / check_count(n_samples, "n_samples")] * n_samples
     return _sum_of_gradients(model, noisy, weights, target, batch_size, progress, "SmoothGrad")
@@ -269,11 +262,6 @@ def integrated_gradients(
     return difference * total
 
 
-def _draw(draw: Callable[..., Tensor], shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
-    """Draw random numbers where the generator lives, and bring them to the dtype and device of `like`."""
-    return draw(shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
-
-
 # ---------------------------------------------------------------------------------------------------------------
 # Another backward pass through ReLU
 # ---------------------------------------------------------------------------------------------------------------
@@ -297,18 +285,22 @@ def relu_backward(inputs: Tensor, output_gradient: Tensor, rule: str = "gradient
         df/dX_n, of the same shape.
 
     Raises:
+        TypeError: no tensors.
         ValueError: an unknown rule, or shapes that differ.
 
     Source: Springenberg et al. 2015, figure 1c.
     """
     if rule not in RELU_RULES:
         raise ValueError(f"rule must be one of {', '.join(map(repr, RELU_RULES))}, got {rule!r}")
+    for name, values in (("inputs", inputs), ("output_gradient", output_gradient)):
+        if not isinstance(values, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(values).__name__}")
     if inputs.shape != output_gradient.shape:
         raise ValueError(
             f"output_gradient must have the shape of inputs, {tuple(inputs.shape)}, got {tuple(output_gradient.shape)}"
         )
     signal = output_gradient if rule == "gradient" else output_gradient.clamp(min=0)
-    return signal if rule == "deconvnet" else torch.where(inputs > 0, signal, 0)
+    return signal if rule == "deconvnet" else torch.ops.aten.threshold_backward(signal, inputs, 0)  # as of torch's ReLU
 
 
 class _ReLUWithRule(Function):
@@ -348,6 +340,7 @@ def _relu_rule(model: nn.Module, rule: str) -> Iterator[None]:
             )
 
 
+_RELU_NETWORK = LINEAR | {"_ReLUWithRule", "MaxPool2DWithIndices"}
 _OWN_RELUS = (
     "write every nonlinearity as a nn.ReLU() of its own, not as a function, and pooling as max or average pooling"
 )
@@ -355,14 +348,14 @@ _OWN_RELUS = (
 
 def _modified_gradient(method: str, model: nn.Module, inputs: Tensor, target: Tensor, rule: str) -> Tensor:
     """Return the gradient of the score with another rule at every ReLU."""
-    with recording():
-        inputs = leaf(inputs)
+
+    def forward(images: Tensor) -> tuple[Tensor, Tensor]:
         with _relu_rule(model, rule):
-            values = class_scores(model(inputs.clone()), target)
-        refuse_unknown_operations(
-            method, values, inputs, LINEAR | {"_ReLUWithRule", "MaxPool2DWithIndices"}, _OWN_RELUS
-        )
-        return backward(values, inputs)
+            return model(images.clone()), images
+
+    with recording():
+        scores, inputs = known_pass(method, forward, leaf(inputs), _RELU_NETWORK, _OWN_RELUS)
+        return backward(class_scores(scores, target), inputs)
 
 
 def deconvnet(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
@@ -419,15 +412,16 @@ def deconvnet_reconstruction(model: nn.Module, inputs: Tensor, layer: Layer, cha
     Source: Zeiler and Fergus 2014, section 2.1.
     """
     check_model(model)
-    check_inputs(inputs)
+    check_dtype(model, check_inputs(inputs))
     name, module = find_layer(model, layer)
-    with recording():
-        inputs = leaf(inputs)
+
+    def forward(images: Tensor) -> tuple[Tensor, Tensor]:
         with _relu_rule(model, "deconvnet"), layer_output(name, module) as outputs:
-            model(inputs.clone())
-        activation = only_output(outputs, name)
-        known = LINEAR | {"_ReLUWithRule", "MaxPool2DWithIndices"}
-        refuse_unknown_operations("deconvnet_reconstruction", activation, inputs, known, _OWN_RELUS)
+            model(images.clone())
+        return only_output(outputs, name), images
+
+    with recording():
+        activation, inputs = known_pass("deconvnet_reconstruction", forward, leaf(inputs), _RELU_NETWORK, _OWN_RELUS)
         signal = activation.detach()
         if channel is not None:
             signal = torch.zeros_like(signal)
@@ -509,6 +503,16 @@ def grad_cam(model: nn.Module, inputs: Tensor, target: int | Tensor, layer: Laye
     return attribution.relu() if relu else attribution
 
 
+INTERPOLATE_MODES = ("nearest", "bilinear", "bicubic")
+
+
+def _check_interpolate_mode(interpolate_mode: str) -> None:
+    if interpolate_mode not in INTERPOLATE_MODES:
+        raise ValueError(
+            f"interpolate_mode must be one of {', '.join(map(repr, INTERPOLATE_MODES))}, got {interpolate_mode!r}"
+        )
+
+
 def upsample(attributions: Tensor, size: tuple[int, int], interpolate_mode: str = "bilinear") -> Tensor:
     """Return maps at another resolution.
 
@@ -519,7 +523,11 @@ def upsample(attributions: Tensor, size: tuple[int, int], interpolate_mode: str 
 
     Returns:
         (N, C, H, W).
+
+    Raises:
+        ValueError: another mode.
     """
+    _check_interpolate_mode(interpolate_mode)
     corners = None if interpolate_mode == "nearest" else False
     return F.interpolate(attributions, size=tuple(size), mode=interpolate_mode, align_corners=corners)
 
@@ -541,6 +549,7 @@ def guided_grad_cam(
 
     Source: Selvaraju et al. 2017, section 3.2.
     """
+    _check_interpolate_mode(interpolate_mode)
     maps = upsample(grad_cam(model, inputs, target, layer), inputs.shape[2:], interpolate_mode)
     return guided_backprop(model, inputs, target) * maps
 
@@ -619,22 +628,24 @@ def _deep_lift(
     replacements[nn.MaxPool2d] = lambda module, x: _RescaleMaxPool.apply(x, module)
     name, module = find_layer(model, layer) if layer is not None else ("", nn.Identity())
     n = len(inputs)
-    with recording():
-        both = leaf(torch.cat([inputs, baselines]))
+
+    def forward(images: Tensor) -> tuple[Tensor, Tensor]:
         with forward_replaced(model, replacements), layer_output(name, module) as outputs:
-            values = class_scores(model(both.clone()), target.repeat(2))
-        advice = (
-            "write nonlinearities as modules (nn.ReLU(), ..., no softmax at the end) and max pooling as nn.MaxPool2d"
-        )
-        refuse_unknown_operations("deep_lift", values, both, LINEAR | {"_Rescale", "_RescaleMaxPool"}, advice)
-        variable = both if layer is None else only_output(outputs, name)
+            scores = model(images.clone())
+        return scores, images if layer is None else only_output(outputs, name)
+
+    known = LINEAR | {"_Rescale", "_RescaleMaxPool"}
+    advice = "write nonlinearities as modules (nn.ReLU(), ..., no softmax at the end) and max pooling as nn.MaxPool2d"
+    with recording():
+        scores, variable = known_pass("deep_lift", forward, leaf(torch.cat([inputs, baselines])), known, advice)
+        values = class_scores(scores, target.repeat(2))
         first = torch.cat([torch.ones(n), torch.zeros(n)]).to(values)
         multiplier = backward(values, variable, first)[:n]
         return multiplier * (variable[:n] - variable[n:]).detach()
 
 
 class _EpsilonRule(Function):
-    """A linear layer z = f(a); backward R_j = a_j sum_k w_jk R_k / (z_k + epsilon sign z_k)."""
+    """A linear layer z = f(a); backward R_j = a_j sum_k w_jk R_k / (z_k + epsilon sign z_k), where R / 0 = 0."""
 
     @staticmethod
     def forward(ctx, inputs: Tensor, module: nn.Module, epsilon: float) -> Tensor:
@@ -648,7 +659,8 @@ class _EpsilonRule(Function):
             inputs = leaf(inputs)
             outputs = _plain(ctx.module)(inputs)
         z = outputs.detach()
-        shares = relevance / torch.where(z >= 0, z + ctx.epsilon, z - ctx.epsilon)
+        z = torch.where(z >= 0, z + ctx.epsilon, z - ctx.epsilon)
+        shares = torch.where(z == 0, 0, relevance / z)
         return inputs.detach() * backward(outputs, inputs, shares), None, None
 
 
@@ -666,23 +678,28 @@ class _PassRelevance(Function):
 
 def _layer_lrp(model: nn.Module, inputs: Tensor, target: Tensor, layer: Layer, *, epsilon: float = 1e-9) -> Tensor:
     """Return the relevance of a layer's outputs by LRP, the epsilon rule in every layer; y is what is shared out."""
-    check_not_negative(epsilon, "epsilon")
+    epsilon = check_not_negative(epsilon, "epsilon")
     shared_out = (nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
     replacements = {kind: lambda module, a: _EpsilonRule.apply(a, module, epsilon) for kind in shared_out}
     replacements |= {
         kind: lambda module, a: _PassRelevance.apply(a, module) for kind in (nn.ReLU, nn.Dropout, nn.Dropout2d)
     }
     name, module = find_layer(model, layer)
-    with recording():
-        inputs = leaf(inputs)
+
+    def forward(images: Tensor) -> tuple[Tensor, Tensor]:
         with forward_replaced(model, replacements), layer_output(name, module) as outputs:
-            values = class_scores(model(inputs.clone()), target)
-        advice = (
-            "LRP walks over nn.Conv2d, nn.Linear, nn.ReLU, nn.Dropout, max, average and adaptive average pooling and "
-            "nn.Flatten, one after the other; fold batch norm into the convolutions, and leave out residual sums"
-        )
-        refuse_unknown_operations("lrp", values, inputs, MOVES | {"_EpsilonRule", "_PassRelevance"}, advice)
-        return backward(values, only_output(outputs, name), values.detach())
+            scores = model(images.clone())
+        return scores, only_output(outputs, name)
+
+    advice = (
+        "LRP walks over nn.Conv2d, nn.Linear, nn.ReLU, nn.Dropout, max, average and adaptive average pooling and "
+        "nn.Flatten, one after the other; fold batch norm into the convolutions, and leave out residual sums"
+    )
+    with recording():
+        known = MOVES | {"_EpsilonRule", "_PassRelevance"}
+        scores, activation = known_pass("lrp", forward, leaf(inputs), known, advice)
+        values = class_scores(scores, target)
+        return backward(values, activation, values.detach())
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -798,7 +815,7 @@ def _layer_on_path(
     baselines = check_baselines(baselines, inputs)
     difference = inputs.detach() - baselines
     n = len(inputs)
-    for steps in _steps(len(alphas), max(1, check_count(batch_size, "batch_size") // n), progress, name):
+    for steps in in_steps(len(alphas), max(1, check_count(batch_size, "batch_size") // n), progress, name):
         rows = torch.cat([baselines + alphas[k] * difference for k in steps])
         both = activation_and_gradient(model, rows, target.repeat(len(steps)), layer)
         yield from zip(both[0].split(n), both[1].split(n), strict=True)
@@ -826,7 +843,7 @@ def _layer_integrated_gradients(
     alphas, weights = _gauss_legendre(check_count(n_steps, "n_steps"))
     total: Tensor | float = 0.0
     per_pass = max(1, check_count(batch_size, "batch_size") // len(inputs))
-    for steps in _steps(n_steps, per_pass, progress, "Layer integrated gradients"):
+    for steps in in_steps(n_steps, per_pass, progress, "Layer integrated gradients"):
         with recording():
             rows = leaf(torch.cat([start + alphas[k] * difference for k in steps]))
             gradients = backward(scores_from_layer(model, inputs.detach(), target, layer, rows), rows)
@@ -856,7 +873,7 @@ def _mean_over_baselines(
 ) -> Tensor:
     baselines = check_baseline_set(baselines, inputs)
     total: Tensor | float = 0.0
-    for steps in _steps(len(baselines), 1, progress, "DeepLIFT SHAP"):
+    for steps in in_steps(len(baselines), 1, progress, "DeepLIFT SHAP"):
         total = total + attribute(baselines[steps[0]].expand_as(inputs))
     return total / len(baselines)
 
@@ -891,11 +908,11 @@ def _shap_samples(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield noisy images, random baselines and random points between them, each (N, C, H, W)."""
     baselines = check_baseline_set(baselines, inputs)
-    check_not_negative(stdevs, "stdevs")
+    stdevs = check_not_negative(stdevs, "stdevs")
     generator = random_source(generator)
-    for _ in _steps(check_count(n_samples, "n_samples"), 1, progress, "Gradient SHAP"):
-        noisy = inputs.detach() + stdevs * _draw(torch.randn, inputs.shape, generator, inputs)
-        alpha = _draw(torch.rand, (len(inputs), 1, 1, 1), generator, inputs)
+    for _ in in_steps(check_count(n_samples, "n_samples"), 1, progress, "Gradient SHAP"):
+        noisy = inputs.detach() + stdevs * draw(torch.randn, inputs.shape, generator, inputs)
+        alpha = draw(torch.rand, (len(inputs), 1, 1, 1), generator, inputs)
         choice = torch.randint(len(baselines), (len(inputs),), generator=generator, device=generator.device)
         baseline = baselines[choice.to(inputs.device)]
         yield noisy, baseline, baseline + alpha * (noisy - baseline)
@@ -957,7 +974,7 @@ def _feature_ablation(
     before = scores(features)
     attributions = torch.zeros_like(features)
     per_pass = max(1, check_count(batch_size, "batch_size") // n)
-    for steps in _steps(len(numbers), per_pass, progress, "Feature ablation"):
+    for steps in in_steps(len(numbers), per_pass, progress, "Feature ablation"):
         hit = groups == numbers[steps.start : steps.stop].view(-1, 1, *ones)  # (k, 1 or N, ...)
         ablated = torch.where(hit, baselines, features)
         fall = before - scores(ablated.flatten(0, 1)).view(-1, n)
@@ -1087,7 +1104,7 @@ def _neuron_conductance(
     alphas, weights = _gauss_legendre(check_count(n_steps, "n_steps"))
     per_pass = max(1, check_count(batch_size, "batch_size") // len(inputs))
     total: Tensor | float = 0.0
-    for steps in _steps(n_steps, per_pass, progress, "Neuron conductance"):
+    for steps in in_steps(n_steps, per_pass, progress, "Neuron conductance"):
         with recording():
             rows = leaf(torch.cat([baselines + alphas[k] * difference for k in steps]))
             with layer_output(name, module) as outputs:

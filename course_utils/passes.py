@@ -13,10 +13,20 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from course_utils.checking import class_scores, find_layer
 
 Layer = str | nn.Module
+
+
+def in_steps(n_steps: int, per_pass: int, progress: bool, name: str) -> Iterator[range]:
+    """Yield the step numbers 0 ... n_steps - 1 in groups for one pass, with a progress bar if asked for."""
+    with tqdm(total=n_steps, desc=name, disable=not progress) as bar:
+        for start in range(0, n_steps, per_pass):
+            steps = range(start, min(start + per_pass, n_steps))
+            yield steps
+            bar.update(len(steps))
 
 
 @contextmanager
@@ -88,27 +98,72 @@ LINEAR = frozenset(
     )
 )
 _PRODUCTS = frozenset(["Addmm", "Bmm", "Div", "Dot", "Linear", "Matmul", "Mm", "Mul", "Mv"])
-# Those among them that hand every value on unchanged, once.
-MOVES = frozenset(
-    ["AccumulateGrad", "Alias", "Clone", "Gather", "Reshape", "ReshapeAlias", "Squeeze", "UnsafeView", "View"]
-)
+# Linear only if what they multiply or pick by is the same for every image.
+_BY_A_CONSTANT = frozenset(["Bmm", "Div", "Dot", "Gather", "Index", "IndexSelect", "Matmul", "Mm", "Mul", "Mv"])
+# Those that hand every value on unchanged, once.
+MOVES = frozenset(["AccumulateGrad", "Alias", "Clone", "Reshape", "ReshapeAlias", "Squeeze", "UnsafeView", "View"])
 
 
-def refuse_unknown_operations(method: str, values: Tensor, inputs: Tensor, known: frozenset[str], advice: str) -> None:
-    """Walk the graph from `values` down to `inputs`; refuse operations that the method has no rule for.
+def known_pass(
+    method: str,
+    forward: Callable[[Tensor], tuple[Tensor, Tensor]],
+    inputs: Tensor,
+    known: frozenset[str],
+    advice: str,
+) -> tuple[Tensor, Tensor]:
+    """Return forward(inputs), and refuse operations on the way from the inputs that the method has no rule for.
 
     Args:
         method: its name, for the message.
-        values: what is explained; inputs: the leaf that it is explained by.
+        forward: maps images to what is explained (a tensor) and what it is explained by (handed on as it is).
+        inputs: leaf (N, C, H, W).
         known: kinds of operations, as autograd names them (without "Backward0"), that the method can go through. A
-            product of two activations is never one of them.
+            product of two activations is never one of them, nor is one by a mask or scale that depends on the image;
+            two more passes, at large noise and its negative, show those, if the model multiplies or picks at all.
         advice: how to write the model so that the method can explain it.
 
     Raises:
         ValueError: an operation of another kind, by its name.
     """
-    if values.grad_fn is None:
-        return
+
+    def refuse(what: str) -> None:
+        raise ValueError(f"{method} has no rule for an operation of this model, {what}: {advice}")
+
+    explained, variable = forward(inputs)
+    nodes = _way(explained, inputs)
+    for node in nodes:
+        if _kind(node) not in known:
+            refuse(repr(node.name()))
+        if _kind(node) in _PRODUCTS and sum(below in nodes for below, _ in node.next_functions) > 1:
+            refuse(f"the product of two activations ({node.name()})")
+        if getattr(node, "_saved_training", False):
+            refuse(f"a norm by the image's own statistics, as of InstanceNorm ({node.name()})")
+    if any(_kind(node) in _BY_A_CONSTANT for node in nodes):
+        here = _slopes(explained, inputs, nodes)
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(inputs.shape, generator=generator) + torch.randn(
+            *inputs.shape[:2], 1, 1, generator=generator
+        )
+        for size in (10, -10):
+            image = leaf((size * noise).to(inputs))
+            at_noise, _ = forward(image)
+            others = _way(at_noise, image)
+            if [node.name() for node in nodes] != [node.name() for node in others]:
+                refuse("a choice of layers that depends on the image")
+            for node, slope, other in zip(nodes, here, _slopes(at_noise, image, others), strict=True):
+                if not _same(slope, other):
+                    refuse(f"a product or choice by what depends on the image ({node.name()})")
+    return explained, variable
+
+
+def _kind(node: torch.autograd.graph.Node) -> str:
+    return re.sub(r"^torch::autograd::|Backward\d*$", "", node.name())
+
+
+def _way(values: object, inputs: Tensor) -> list[torch.autograd.graph.Node]:
+    """Return the operations on the way from `values` to `inputs`: a parameter may be computed as it likes."""
+    if not isinstance(values, Tensor) or values.grad_fn is None:
+        return []
     users: dict[object, list] = {values.grad_fn: []}
     waiting = [values.grad_fn]
     while waiting:
@@ -119,21 +174,52 @@ def refuse_unknown_operations(method: str, values: Tensor, inputs: Tensor, known
                     users[below] = []
                     waiting.append(below)
                 users[below].append(node)
-    # Only operations on the way to the inputs count: a parameter may be computed as it likes.
     start = torch.autograd.graph.get_gradient_edge(inputs).node
-    on_path = {start}
+    found = {start: None}
     waiting = [start]
     while waiting:
         for node in users.get(waiting.pop(), ()):
-            if node not in on_path:
-                on_path.add(node)
+            if node not in found:
+                found[node] = None
                 waiting.append(node)
-    for node in on_path:
-        kind = re.sub(r"^torch::autograd::|Backward\d*$", "", node.name())
-        factors = sum(below in on_path for below, _ in node.next_functions)
-        if kind not in known or (kind in _PRODUCTS and factors > 1):
-            what = f"the product of two activations ({node.name()})" if kind in known else f"{node.name()!r}"
-            raise ValueError(f"{method} has no rule for an operation of this model, {what}: {advice}")
+    return list(found)
+
+
+def _slopes(values: Tensor, inputs: Tensor, nodes: list[torch.autograd.graph.Node]) -> list[list[Tensor]]:
+    """Return what each operation makes of one and the same signal on its way back to the inputs.
+
+    Of an operation that is linear it is the same for all images; of the others nothing is returned.
+    """
+    slopes: dict[object, list[Tensor]] = {node: [] for node in nodes}
+
+    def signal(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        return tuple(g if g is None else torch.linspace(-1, 1, g.numel()).to(g).view_as(g) for g in gradients)
+
+    def note(node: torch.autograd.graph.Node) -> Callable[[tuple, tuple], None]:
+        def hook(gradients: tuple[Tensor | None, ...], _: tuple) -> None:
+            edges = zip(node.next_functions, gradients, strict=True)
+            slopes[node] = [g for (below, _), g in edges if below in slopes and g is not None]
+
+        return hook
+
+    handles = []
+    for node in nodes:
+        if _kind(node) in LINEAR and _kind(node) != "AccumulateGrad":
+            handles += [node.register_prehook(signal), node.register_hook(note(node))]
+    try:
+        backward(values, inputs, again=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(slopes.values())
+
+
+def _same(here: list[Tensor], there: list[Tensor]) -> bool:
+    """Say whether two lists of tensors are equal up to rounding."""
+    return len(here) == len(there) and all(
+        a.shape == b.shape and bool(((a - b).abs() <= 1e-5 * a.abs().max()).all())
+        for a, b in zip(here, there, strict=True)
+    )
 
 
 @contextmanager

@@ -38,7 +38,6 @@ OUTLINE = "#00A878"
 
 WIDTH = 9.0  # inches, a notebook's column at 100 dots an inch
 FONT = 10.0  # points
-GREY = "#767676"
 
 
 class Picture(Figure):

@@ -246,6 +246,11 @@ def test_a_table_can_be_asked_for_other_metrics() -> None:
     torch.testing.assert_close(result.values[:, 0], table().values[:, 0])
 
 
+def test_a_table_refuses_a_batch_of_no_images() -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        ev.score_table({"edges": lambda x, y: ev.edge_map(x)}, torch.rand(1, 3, 3, 3), 0, LEFT, batch_size=0)
+
+
 def test_the_table_names_the_method_whose_map_has_a_wrong_shape() -> None:
     images, labels, masks = torch.rand(2, 3, 4, 4), torch.zeros(2, dtype=torch.long), torch.ones(2, 4, 4).bool()
     with pytest.raises(ValueError, match="method 'wrong': attributions must be of shape"):
@@ -371,6 +376,8 @@ def test_a_batch_of_curves_is_its_images_one_by_one(network: nn.Module, images: 
         ({"n_steps": 0}, ValueError, "n_steps must be"),
         ({"n_steps": 257}, ValueError, "n_steps must be at most 256"),
         ({"baselines": torch.rand(2, 1, 1, 1)}, ValueError, "baselines must"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"inputs": torch.rand(3, 3, 16, 16)}, TypeError, "inputs are torch.float32, .* computes in torch.float64"),
     ],
 )
 def test_bad_arguments_of_a_curve_are_refused_by_name(
@@ -464,11 +471,35 @@ def test_the_batch_size_does_not_change_the_sensitivity(network: nn.Module, imag
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"radius": -0.1}, "radius must be"), ({"n_samples": 0}, "n_samples must be")]
+    ("changes", "message"),
+    [
+        ({"radius": -0.1}, "radius must be"),
+        ({"n_samples": 0}, "n_samples must be"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    ],
 )
 def test_bad_arguments_of_the_sensitivity_are_refused_by_name(images: Tensor, changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ev.max_sensitivity(lambda x, y: x, images, TARGET, **changes)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (lambda x, y: None, TypeError, "explain must return a tensor of attributions, got NoneType"),
+        (lambda x, y: x * float("nan"), ValueError, "explain returned attributions with NaN"),
+        (lambda x, y: x[:1], ValueError, r"explain must return attributions of 3 images, got shape \(1, 3, 16, 16\)"),
+    ],
+)
+def test_an_answer_that_is_no_explanation_is_refused_by_name(images: Tensor, answer, error, message) -> None:
+    with pytest.raises(error, match=message):
+        ev.max_sensitivity(answer, images, TARGET)
+
+
+def test_an_explanation_that_works_in_place_leaves_the_images_as_they_were(images: Tensor) -> None:
+    inputs = images.clone()
+    ev.max_sensitivity(lambda x, y: x.mul_(2), inputs, TARGET, n_samples=1)
+    assert torch.equal(inputs, images)
 
 
 # Infidelity
@@ -548,6 +579,34 @@ def test_the_batch_size_does_not_change_the_infidelity(network: nn.Module, image
         return ev.infidelity(network, images, TARGET, images, batch_size=size, generator=generator(5))
 
     torch.testing.assert_close(score(batch_size), score(64))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"stdevs": float("nan")}, ValueError, "stdevs must be a finite number of at least 0"),
+        ({"stdevs": -0.1}, ValueError, "stdevs must be a finite number of at least 0, got -0.1"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"attributions": None}, TypeError, "attributions must be a torch.Tensor, got NoneType"),
+        ({"perturb": lambda x, g: x[:, :1]}, ValueError, r"perturb must have the shape .* got \(3, 1, 16, 16\)"),
+        ({"perturb": lambda x, g: None}, TypeError, "the answer of perturb must be a torch.Tensor, got NoneType"),
+    ],
+)
+def test_bad_arguments_of_the_infidelity_are_refused_by_name(
+    network: nn.Module, images: Tensor, changes, error, message
+) -> None:
+    arguments = {"model": network, "inputs": images, "target": TARGET, "attributions": images} | changes
+    with pytest.raises(error, match=message):
+        ev.infidelity(**arguments)
+
+
+@pytest.mark.parametrize("kind", [np.float32, torch.tensor], ids=["numpy", "tensor of no dimension"])
+def test_a_number_may_come_from_numpy_or_torch(network: nn.Module, images: Tensor, kind) -> None:
+    scores = [
+        ev.infidelity(network, images, TARGET, images, stdevs=make(0.25), multiply_by_inputs=True, baselines=make(0.5))
+        for make in (float, kind)
+    ]
+    assert torch.equal(*scores)
 
 
 def test_infidelity_refuses_a_map_without_channels(network: nn.Module, images: Tensor) -> None:
@@ -631,3 +690,26 @@ def test_scores_change_no_argument(network: nn.Module, images: Tensor) -> None:
         assert not result.requires_grad
     assert torch.equal(inputs, images) and torch.equal(maps, images)
     assert inputs.grad is None and all(p.grad is None for p in network.parameters())
+
+
+class Centre(nn.Module):
+    """A first layer that works in place."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.sub_(0.5)
+
+
+@pytest.mark.parametrize("score", [ev.deletion_auc, ev.insertion_auc, ev.completeness_gap, ev.infidelity])
+@pytest.mark.parametrize("batch_size", [2, 64])
+def test_an_in_place_first_layer_neither_changes_the_images_nor_the_score(
+    network: nn.Module, images: Tensor, score, batch_size: int
+) -> None:
+    inputs = images.clone()
+    changed = score(nn.Sequential(Centre(), network), inputs, TARGET, images, batch_size=batch_size)
+    assert torch.equal(inputs, images)
+
+    class Centred(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return network(inputs - 0.5)
+
+    assert torch.equal(changed, score(Centred(), images, TARGET, images, batch_size=batch_size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import pickle
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,10 @@ from course_utils.exercises.core import (
     Mistake,
     Network,
     Property,
+    Raised,
+    Relation,
     Seed,
+    Statistic,
     ValueExercise,
     register_network,
 )
@@ -128,6 +132,10 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "an option is missing": (
         lambda model, inputs: 3 * inputs,
         r"triple\(model, inputs, shift=\.\.\., generator=\.\.\.",
+    ),
+    "error that torch words badly": (
+        doing(lambda model, inputs: torch.ones(2).sum().backward()),
+        r"does not require grad.*: torch.ones\(2\).* -- nothing on the way to the score asks for gradients",
     ),
     "raises": (raising, r"raised KeyError \('no such thing'\) in line \d+: raise KeyError"),
     "returns None": (returning(lambda right: None), r"you returned None.*return statement"),
@@ -369,15 +377,90 @@ def test_broken_property_is_told_with_wrong_values() -> None:
     )
 
 
-@pytest.mark.parametrize(("opinion", "told"), [(True, "random"), (False, None), (None, None)])
-def test_mistake_with_random_numbers_is_asked_itself(opinion: bool | None, told: str | None) -> None:
-    mistake = Mistake(torch.rand_like, "random.", recognises=lambda arguments, value: opinion)
-    exercise = single(lambda inputs: inputs, mistakes={"random": mistake})
-    assert exercise.judge(exercise.draw(), [torch.tensor([3.0, 3.0, 3.0])]).mistake == told
+def mean(arguments: dict[str, Any], value: Tensor) -> float:
+    return value.mean().item()
+
+
+def by_mean(**fields: Any) -> Exercise:
+    """Return an exercise whose answer is a tensor of shape (2,) with the mean 1: its numbers do not matter."""
+    case = Case({"inputs": torch.ones(2)}, "one", 0.1, statistic=Statistic("the mean is 1.", mean, 1.0))
+    return Exercise("e", lambda inputs: inputs, lambda generator: [case], fields.pop("mistakes", {}), **fields)
+
+
+def test_statistic_is_compared_in_place_of_the_numbers() -> None:
+    by_mean().check(lambda inputs: torch.tensor([-4.0, 6.05]))
+    assert message_of(by_mean(), lambda inputs: torch.tensor([1.0, 1.4])) == "e, one: This must hold: the mean is 1."
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30])
+def test_statistic_that_is_no_number_is_wrong(value: float) -> None:
+    statistic = Statistic("c.", lambda arguments, value: (value.square() - value.square()).mean().item(), 0.0)
+    case = Case({"inputs": torch.ones(2)}, "one", statistic=statistic)
+    exercise = Exercise("e", lambda inputs: inputs, lambda generator: [case], {})
+    assert not exercise.judge([case], [torch.full((2,), value)]).right
+
+
+def test_form_goes_before_the_statistic() -> None:
+    assert "the shape of your answer" in message_of(by_mean(), lambda inputs: torch.ones(3))
+
+
+def test_mistake_is_known_by_the_statistic() -> None:
+    mistakes = {"three": Mistake(lambda inputs: torch.tensor([3.0, 3.0]), "three.")}
+    assert message_of(by_mean(mistakes=mistakes), lambda inputs: torch.tensor([1.0, 5.0])) == "e: three."
+
+
+def not_equal(cases: list[Case], answers: list[Tensor]) -> bool:
+    return not torch.equal(*answers)
+
+
+def test_relation_between_right_answers_is_demanded() -> None:
+    cases = [Case({"inputs": torch.ones(1) * number}, "n", tolerance=1.0) for number in (1, 2)]
+    relation = Relation("your numbers are fixed.", not_equal)
+    exercise = Exercise("e", lambda inputs: inputs, lambda generator: cases, {}, relations=[relation])
+    exercise.check(lambda inputs: inputs)
+    assert message_of(exercise, lambda inputs: 1.5 * torch.ones(1)) == "e: your numbers are fixed."
+
+
+FAILING = Exercise(
+    "failing",
+    lambda model, inputs: model(inputs),
+    lambda generator: [Case({"model": Network("conv"), "inputs": torch.ones(1, 2, 8, 8)}, "two", raises=True)],
+    {"zero": Mistake(lambda model, inputs: torch.zeros(1), "zero.")},
+    properties=[Property("never.", lambda arguments, value: False)],
+)
+
+
+def test_answer_that_raises_where_it_must_is_right() -> None:
+    FAILING.check(lambda model, inputs: model(inputs))
+
+
+def test_what_is_left_after_an_error_is_told() -> None:
+    def answer(model: nn.Sequential, inputs: Tensor) -> Tensor:
+        hook = model[1].register_forward_hook(print)
+        scores = model(inputs)
+        hook.remove()
+        return scores
+
+    message = message_of(FAILING, answer)
+    assert message.startswith("failing, two: your function left `model` changed: a hook is still on layer '1'.")
+
+
+@pytest.mark.parametrize("value", [torch.zeros(1), None, AlwaysEqual()])
+def test_value_where_an_error_is_asked_for_is_wrong(value: Any) -> None:
+    assert message_of(FAILING, lambda model, inputs: value).endswith("Your function must let it through.")
+
+
+def test_wrong_signature_is_no_error_of_the_network() -> None:
+    assert "yours takes (model)" in message_of(FAILING, lambda model: model)
+
+
+@pytest.mark.parametrize("exercise", [TOY, ValueExercise("pair", (1.0, -0.5), {})])
+def test_repr_is_the_name_and_gives_no_answer_away(exercise: Exercise | ValueExercise) -> None:
+    assert repr(exercise) == f"{type(exercise).__name__}({exercise.name!r})"
 
 
 def test_mistake_counts_only_where_it_can_be_compared() -> None:
-    mistake = Mistake(lambda inputs: 2 * inputs, "double.", where=lambda arguments: False)
+    mistake = Mistake(lambda inputs: 2 * inputs, "double.", where=lambda case: False)
     exercise = single(lambda inputs: inputs, mistakes={"double": mistake})
     assert exercise.judge(exercise.draw(), [torch.tensor([2.0, 4.0, 200.0])]).mistake is None
 
@@ -457,7 +540,10 @@ def test_value_is_accepted_in_any_usual_form(exercise: ValueExercise, answer: An
         (PAIR, (1.0,), "pair: give 2 numbers; 1 came."),
         (PAIR, "1, -0.5", "pair: give a tuple of 2 numbers; a value of type str came."),
         (PAIR, (1.0, float("nan")), "pair: your answer has a NaN or an infinity in it."),
-        (PAIR, (True, -0.5), "pair: give a tuple of 2 numbers; a value of type tuple came."),
+        (PAIR, (True, -0.5), "pair: give a tuple of 2 numbers; entry 1 is a value of type bool."),
+        (PAIR, (1.0, "0"), "pair: give a tuple of 2 numbers; entry 2 is a value of type str."),
+        (PAIR, (1.0, torch.ones(2)), "pair: give a tuple of 2 numbers; entry 2 is a tensor of shape (2,)."),
+        (NUMBER, ["2.5"], "number: give a number; entry 1 is a value of type str."),
         (PAIR, AlwaysEqual(), "pair: give a tuple of 2 numbers; a value of type test_exercises.AlwaysEqual came."),
         (NUMBER, 1.25, "number: you halved."),
         (NUMBER, 7, "number: not the right number; write the formula down first, then put the numbers in."),
@@ -531,9 +617,13 @@ def drawn(name: str, seed: int) -> list[Case]:
 
 
 @functools.cache
-def right_values(name: str, seed: int = 0) -> list[Tensor]:
-    """Return what the reference gives; clone it before changing it."""
+def right_values(name: str, seed: int = 0) -> list[Any]:
+    """Return what the reference gives, tensors and Raised; clone it before changing it."""
     return [FUNCTIONS[name].run(FUNCTIONS[name].reference, case) for case in drawn(name, seed)]
+
+
+def changed_values(name: str, change: Callable[[Tensor], Any]) -> list[Any]:
+    return [value if isinstance(value, Raised) else change(value) for value in right_values(name)]
 
 
 def verdict_of(name: str, answer: Callable[..., Any], seed: int) -> Any:
@@ -608,7 +698,7 @@ WRONG_FOR_ALL: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("wrong", WRONG_FOR_ALL)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_other_wrong_answers_are_rejected(name: str, wrong: str) -> None:
-    answers = [WRONG_FOR_ALL[wrong](value) for value in right_values(name)]
+    answers = changed_values(name, WRONG_FOR_ALL[wrong])
     assert not FUNCTIONS[name].judge(drawn(name, 0), answers).right
 
 
@@ -621,7 +711,9 @@ def test_the_inputs_themselves_are_rejected(name: str) -> None:
 def test_each_case_rejects_noise_by_itself(name: str) -> None:
     """No case is idle: each one, alone, tells noise from the right answer."""
     for case, right in zip(drawn(name, 0), right_values(name), strict=True):
+        right = torch.zeros(1) if case.raises else right
         size = right.abs().mean() if right.any() else 1.0
+        size *= 3 if case.statistic else 1  # one statistic asks for little noise, and accepts less
         noise = size * torch.randn(right.shape, generator=torch.Generator().manual_seed(2))
         assert not FUNCTIONS[name].judge([case], [noise]).right, case.note
 
@@ -639,7 +731,7 @@ FORMS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_wrong_forms_are_told_apart(name: str, form: str) -> None:
     change, told = FORMS[form]
-    verdict = FUNCTIONS[name].judge(drawn(name, 0), [change(value) for value in right_values(name)])
+    verdict = FUNCTIONS[name].judge(drawn(name, 0), changed_values(name, change))
     assert told in verdict.message
 
 
@@ -673,6 +765,7 @@ def test_unsolved_stub_raises_not_implemented_error(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_cases_are_plain_data(name: str) -> None:
     plain = (int, float, str, type(None), Network, Seed)
+    pickle.dumps(drawn(name, 0))
     values = [value for case in drawn(name, 0) for value in case.arguments.values()]
     assert all(type(value) in plain or (type(value) is Tensor and not value.requires_grad) for value in values)
 
@@ -682,7 +775,7 @@ def test_cases_are_plain_data(name: str) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def relu_backward_by_autograd(inputs: Tensor, output_gradient: Tensor, rule: str) -> Tensor:
+def relu_backward_by_autograd(inputs: Tensor, output_gradient: Tensor, rule: str = "gradient") -> Tensor:
     signal = output_gradient if rule == "gradient" else output_gradient.clamp(min=0)
     if rule == "deconvnet":
         return signal
@@ -804,9 +897,11 @@ def activation_of(model: nn.Module, inputs: Tensor, layer: str) -> tuple[Tensor,
     """Return the layer's activation, with its graph, and the scores, by a forward hook."""
     seen = []
     hook = model.get_submodule(layer).register_forward_hook(lambda module, args, output: seen.append(output))
-    scores = model(inputs)
-    hook.remove()
-    return seen[0], scores
+    try:
+        scores = model(inputs)
+        return seen[0], scores
+    finally:
+        hook.remove()
 
 
 def grad_cam_by_hook(model: nn.Module, inputs: Tensor, target: int | Tensor, layer: str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -194,6 +195,18 @@ def test_relu_backward_refuses_an_unknown_rule():
 def test_relu_backward_refuses_shapes_that_differ():
     with pytest.raises(ValueError, match="output_gradient must have the shape"):
         gm.relu_backward(SLIDE_INPUTS, SLIDE_SIGNAL[:2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((SLIDE_INPUTS.tolist(), SLIDE_SIGNAL), "inputs"),
+        ((SLIDE_INPUTS, SLIDE_SIGNAL.tolist()), "output_gradient"),
+    ],
+)
+def test_relu_backward_refuses_lists_by_name(arguments, name):
+    with pytest.raises(TypeError, match=f"{name} must be a torch.Tensor, got list"):
+        gm.relu_backward(*arguments)
 
 
 # --- closed forms -----------------------------------------------------------------------------------------------
@@ -952,6 +965,64 @@ def test_functional_nonlinearities_are_refused_by_name(method, function):
         REFUSING[method](model, inputs, TARGET)
 
 
+class Scaled(Functional):
+    """Normalises its images by buffers, and lets a function of the network work on the maps."""
+
+    def __init__(self, activation) -> None:
+        super().__init__(activation)
+        self.norm, self.scale = nn.BatchNorm2d(4), nn.Parameter(torch.rand(4, 1, 1))
+        self.register_buffer("mean", torch.rand(3, 1, 1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        maps = self.convolution((inputs - self.mean) / (self.mean + 0.5))
+        return self.linear(self.activation[0](self, maps).mean((2, 3)))
+
+
+DEPENDING = {
+    "mask": lambda net, x: x * (x > 0),
+    "mask by name": lambda net, x: x.mul(x.gt(0)),
+    "mask in place": lambda net, x: x.clone().mul_(x > 0),
+    "divided by a mask": lambda net, x: x / (1 + (x > 0).float()),
+    "detached norm": lambda net, x: x / x.detach().norm(),
+    "detached gate": lambda net, x: x * x.detach().sigmoid(),
+    "number": lambda net, x: x * x.mean().item(),
+    "sorted": lambda net, x: x.flatten(2).gather(2, x.flatten(2).argsort(2)).view_as(x),
+    "highest": lambda net, x: x.flatten(2).gather(2, x.flatten(2).argmax(2, keepdim=True)).unsqueeze(3).expand_as(x),
+    "order of the maps": lambda net, x: x[torch.arange(len(x))[:, None], x.mean((2, 3)).argsort(1)],
+    "own product": lambda net, x: (x.flatten(2) @ x.flatten(2).transpose(1, 2).detach()).unsqueeze(3),
+    "instance norm": lambda net, x: nn.InstanceNorm2d(4).eval()(x),
+    "instance norm as a function": lambda net, x: nn.functional.instance_norm(x),
+    "choice of a path": lambda net, x: x * 2 if x.amax() > 5 else x * 1 + 1,
+}
+CONSTANT = {
+    "numbers": lambda net, x: x * 2 / 3,
+    "parameter": lambda net, x: x * net.scale,
+    "batch norm": lambda net, x: net.norm(x),
+    "residual sum": lambda net, x: x + 0.5 * nn.functional.avg_pool2d(x, 3, 1, 1),
+    "fixed order of the maps": lambda net, x: x[:, [2, 0, 3, 1]],
+    "matrix": lambda net, x: (x.flatten(2) @ torch.eye(12).flip(0)).unsqueeze(3),
+}
+
+
+def scaled(function) -> Scaled:
+    torch.manual_seed(3)
+    return Scaled(function).eval()
+
+
+@pytest.mark.parametrize("function", DEPENDING)
+@pytest.mark.parametrize("method", ["deconvnet", "guided_backprop", "deconvnet_reconstruction", "layer deep_lift"])
+def test_a_product_or_choice_that_depends_on_the_image_is_refused_by_name(method, function):
+    with pytest.raises(ValueError, match=r"has no rule for an operation of this model, .* the image"):
+        REFUSING[method](scaled(DEPENDING[function]), torch.rand(3, 3, 5, 6), TARGET)
+
+
+@pytest.mark.parametrize("function", CONSTANT)
+def test_a_linear_network_has_one_backward_pass(function):
+    model, inputs = scaled(CONSTANT[function]), torch.rand(3, 3, 5, 6)
+    for method in (gm.deconvnet, gm.guided_backprop):
+        assert torch.equal(method(model, inputs, TARGET), gm.gradient(model, inputs, TARGET))
+
+
 @pytest.mark.parametrize(
     "module", [nn.LeakyReLU(), nn.ReLU6(), nn.GELU(), nn.Sigmoid()], ids=lambda m: type(m).__name__
 )
@@ -1036,6 +1107,63 @@ def test_a_network_in_train_mode_is_refused(method, layer):
         METHODS[method](model, inputs, target)
 
 
+UNSTEADY = {
+    "batch norm without statistics": (nn.BatchNorm2d(3, track_running_stats=False).eval(), "has no running statistics"),
+    "instance norm that counts": (nn.InstanceNorm2d(3, track_running_stats=True), "call model.eval"),
+    "random slope": (nn.RReLU(), "call model.eval"),
+}
+
+
+@pytest.mark.parametrize("layer", UNSTEADY)
+def test_a_layer_that_mixes_changes_or_draws_is_refused_by_name(layer):
+    model, inputs, target = make(plain)
+    module, message = UNSTEADY[layer]
+    with pytest.raises(ValueError, match=f"layer '0' .*{message}"):
+        gm.gradient(nn.Sequential(module, *model), inputs, target)
+
+
+@pytest.mark.parametrize("layer", [nn.InstanceNorm2d(3), nn.InstanceNorm2d(3, track_running_stats=True), nn.RReLU()])
+def test_the_same_layers_in_eval_mode_have_a_gradient(layer):
+    model, inputs, target = make(plain)
+    assert gm.gradient(nn.Sequential(layer, *model).eval(), inputs, target).shape == inputs.shape
+
+
+def test_a_model_made_in_inference_mode_is_refused_by_name():
+    with torch.inference_mode():
+        model, inputs, target = make(plain)
+    with pytest.raises(ValueError, match=r"model's '0\.weight' was made in inference mode"):
+        gm.gradient(model, inputs.clone(), target)
+
+
+def test_a_softmax_at_the_end_is_warned_of_once():
+    model, inputs, target = make(plain)
+    gm.smoothgrad(model, inputs, target, n_samples=3)  # torch's first pass makes Python forget what it has shown
+    model.append(nn.Softmax(1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default", UserWarning)
+        gm.smoothgrad(model, inputs, target, n_samples=3)
+        gm.grad_cam(model, inputs, target, "3")
+    assert ["pass the network without its softmax" in str(warning.message) for warning in caught] == [True]
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("head", [[], [nn.LogSoftmax(1)], [nn.Sigmoid()], [nn.Softmax(1), nn.LogSoftmax(1)]])
+def test_nobody_is_warned_of_scores(head):
+    model, inputs, target = make(plain)
+    gm.gradient(nn.Sequential(*model, *head), inputs, target)
+
+
+@pytest.mark.parametrize("image", [torch.zeros(3, 3, 13, 10), torch.rand(3, 3, 13, 10)], ids=["black", "random"])
+def test_lrp_without_epsilon_shares_nothing_out_at_dead_units(image):
+    model, _, target = make(plain)
+    with torch.no_grad():
+        for layer in (model[0], model[3], model[7], model[9]):
+            layer.bias.zero_()
+        model[3].weight[:2] = 0
+    relevance = gm.layer_attribution("lrp", model, image, target, "3", epsilon=0)
+    assert torch.allclose(relevance, gm.layer_attribution("lrp", model, image, target, "3"), atol=1e-6)
+
+
 def test_a_model_that_cuts_its_gradient_is_refused():
     model = Formula(lambda p: (p[:, 0] > 0).double())
     with pytest.raises(ValueError, match="do not depend on the inputs by differentiable operations"):
@@ -1063,6 +1191,13 @@ def test_bad_inputs_are_named(bad):
         gm.gradient(model, spoil(inputs), target)
 
 
+@pytest.mark.parametrize("method", [*sorted(METHODS), "cam"])
+def test_images_of_another_number_type_than_the_models_are_named(method):
+    model, inputs, target = make(plain)
+    with pytest.raises(TypeError, match=r"inputs are torch.float64, but the model computes in torch.float32: use"):
+        (gm.cam if method == "cam" else METHODS[method])(model, inputs.double(), target)
+
+
 @pytest.mark.parametrize("bad", ["one image", "NaN", "numpy"])
 @pytest.mark.parametrize("method", [*sorted(METHODS), "cam"])
 def test_every_method_names_bad_inputs(method, bad):
@@ -1080,6 +1215,8 @@ BAD_TARGETS = {
     "float": (torch.tensor([0.0, 1, 2]), TypeError, "got a tensor of dtype torch.float32"),
     "float number": (1.0, TypeError, "target must be an int or a LongTensor .* got float"),
     "text": ("cup", TypeError, "target must be an int or a LongTensor .* got str"),
+    "true": (True, TypeError, "target must be an int or a LongTensor .* got bool"),
+    "numpy's true": (np.True_, TypeError, "target must be an int or a LongTensor .* got bool"),
     "none": (None, TypeError, "target must be an int or a LongTensor .* got NoneType"),
 }
 WITHOUT_TARGET = {"layer activation", "deconvnet_reconstruction"} | {
@@ -1205,6 +1342,36 @@ def test_bad_options_of_a_path_are_named(explain, options, error, message):
 def test_bad_options_of_a_draw_are_named(explain, options, error, message):
     with pytest.raises(error, match=message):
         explain(*make(plain), **options)
+
+
+@draws
+@pytest.mark.parametrize("kind", [np.float32, torch.tensor], ids=["numpy", "tensor of no dimension"])
+def test_the_noise_may_be_a_number_of_numpy_or_torch(explain, kind):
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    answers = [
+        explain(*make(plain), stdevs=make_number(0.25), generator=generator)
+        for make_number, generator in zip((float, kind), generators, strict=True)
+    ]
+    assert torch.equal(*answers)
+
+
+@pytest.mark.parametrize("kind", [np.float32, torch.tensor], ids=["numpy", "tensor of no dimension"])
+def test_the_baseline_may_be_a_number_of_numpy_or_torch(kind):
+    network = make(plain)
+    assert torch.equal(*(gm.integrated_gradients(*network, baselines=k(0.25), n_steps=3) for k in (float, kind)))
+
+
+@pytest.mark.parametrize(
+    "explain",
+    [
+        lambda m, x, t: gm.upsample(x, (20, 20), "foo"),
+        lambda m, x, t: gm.guided_grad_cam(m, x, t, "a layer that is not looked for", "foo"),
+    ],
+    ids=["upsample", "guided_grad_cam"],
+)
+def test_an_unknown_interpolation_is_named_before_the_work(explain):
+    with pytest.raises(ValueError, match="interpolate_mode must be one of 'nearest', 'bilinear', 'bicubic', got 'foo'"):
+        explain(*make(plain))
 
 
 def test_an_unknown_attribution_is_named_with_those_that_exist():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
+from collections.abc import Callable
 from typing import BinaryIO
 
 import ipywidgets
@@ -44,6 +46,13 @@ def controls() -> dict[str, ipywidgets.ValueWidget]:
 @pytest.fixture
 def explorer() -> Explorer:
     return Explorer(draw, controls(), describe)
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
+        time.sleep(0.001)
 
 
 def picture(text: str) -> bytes:
@@ -155,8 +164,7 @@ def test_a_slow_drawing_does_not_replace_a_later_one() -> None:
     move[0].start()
     assert started.wait(10)
     move[1].start()
-    while explorer.controls["a"].value != 3 or explorer._changes != 2:
-        pass
+    wait_until(lambda: explorer.controls["a"].value == 3 and explorer._changes == 2)
     go_on.set()
     for thread in move:
         thread.join(10)
@@ -182,8 +190,7 @@ def test_changes_that_wait_are_drawn_only_for_the_last() -> None:
         threads.append(threading.Thread(target=setattr, args=(explorer.controls["a"], "value", value)))
         threads[-1].start()
         assert started.wait(10)
-        while explorer._changes != count:
-            pass
+        wait_until(lambda count=count: explorer._changes == count)
     go_on.set()
     for thread in threads:
         thread.join(10)
@@ -420,3 +427,16 @@ def test_grey_images_can_be_explored() -> None:
     grey: Tensor = IMAGES[:, :1]
     model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 256, 3)).eval()
     assert unit.explorer(model, grey, LABELS, MASKS, NAMES).error is None
+
+
+class Centre(nn.Module):
+    """A first layer that works in place."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.sub_(0.5)
+
+
+def test_an_in_place_first_layer_leaves_the_images_as_they_were(model: nn.Sequential) -> None:
+    images = IMAGES.clone()
+    unit.explorer(nn.Sequential(Centre(), *model).eval(), images, LABELS, MASKS, NAMES)
+    assert torch.equal(images, IMAGES)

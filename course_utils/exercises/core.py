@@ -57,7 +57,8 @@ class Network:
     """The description of a small network: its kind (a key of ``NETWORKS``), the seed of its weights, its sizes.
 
     Args:
-        kind: "conv", "gap", "inplace", "linear", "quadratic" or "cubic", or what a unit has registered.
+        kind: "conv", "gap", "inplace", "linear", "quadratic", "cubic", "fifth_power", "cubed_mean", "conv_linear",
+            "conv_quadratic" or "conv_cubed_squares", or what a unit has registered.
         seed: of the weights, which are drawn from a generator of their own.
         shape: (C, H, W) of one input image.
         n_classes: number K of scores; the network takes (N, C, H, W) and gives (N, K).
@@ -141,22 +142,56 @@ def _gap(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
     )
 
 
-def _power_layers(exponent: int) -> NetworkKind:
+def _power_layers(*exponents: int) -> NetworkKind:
     def layers(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
-        return nn.Sequential(nn.Flatten(), Power(exponent), nn.Linear(math.prod(shape), n_classes))
+        return nn.Sequential(*map(Power, exponents), nn.Flatten(), nn.Linear(math.prod(shape), n_classes))
 
     return layers
 
 
-# y_k = sum_i a_ki x_i^p + b_k: linear, quadratic and cubic; the gradient is p a_ki x_i^(p-1).
+def _conv_power_layers(*exponents: int) -> NetworkKind:
+    def layers(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+        powers = _power_layers(*exponents)((4, *shape[1:]), n_classes)
+        return nn.Sequential(nn.Conv2d(shape[0], 4, 1, bias=False), *powers)
+
+    return layers
+
+
+# y_k = sum_i a_ki x_i^p + b_k, where the gradient is p a_ki x_i^(p-1).
 register_network("linear")(_power_layers(1))
 register_network("quadratic")(_power_layers(2))
 register_network("cubic")(_power_layers(3))
+register_network("fifth_power")(_power_layers(5))
+# The same of linear maps of the colours, without bias: along a path from 0 they grow like alpha^p.
+register_network("conv_linear")(_conv_power_layers(1))
+register_network("conv_quadratic")(_conv_power_layers(2))
+register_network("conv_cubed_squares")(_conv_power_layers(2, 3))
+
+
+@register_network("cubed_mean")
+def _cubed_mean(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    """y_k = a_k m^3 + b_k with the mean m of all numbers of an image (for the pool, N images are N channels)."""
+    return nn.Sequential(nn.AdaptiveAvgPool3d(1), Power(3), nn.Flatten(), nn.Linear(1, n_classes))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What an exercise is made of
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """What is compared of an answer whose numbers are random: a number that hardly depends on chance.
+
+    Args:
+        claim: what must hold, in words, as the end of the sentence "This must hold: ...".
+        measure: (arguments as built, value) -> the number; a function of a module, so that cases can travel.
+        expected: the number for right answers.
+    """
+
+    claim: str
+    measure: Callable[[dict[str, Any], Any], Any]
+    expected: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,12 +203,16 @@ class Case:
         note: what is special here, in words; it stands in the message: "two images, a target for each".
         tolerance: a float is relative to the largest right number; a tensor is absolute, and has the answer's shape.
         expected: the right answer where it is known in closed form, else the reference is asked.
+        statistic: what is compared in place of the numbers, if these are random.
+        raises: whether the network raises an error here. The answer must let it through, and leave nothing changed.
     """
 
     arguments: Mapping[str, Any]
     note: str
     tolerance: float | Tensor = 1e-4
     expected: Any = None
+    statistic: Statistic | None = None
+    raises: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,15 +222,12 @@ class Mistake:
     Args:
         answer: the wrong function (or, in a ValueExercise, the wrong value).
         hint: what went wrong, said to "you"; it explains and does not give the code away.
-        where: in which cases (their arguments) its numbers can be compared, if they are random in others.
-        recognises: for mistakes whose numbers are random in all cases, in place of a comparison:
-            (arguments as built, value) -> True, False or None (cannot tell).
+        where: in which cases its numbers can be compared, if they are random in others.
     """
 
     answer: Any
     hint: str
-    where: Callable[[Mapping[str, Any]], bool] = lambda arguments: True
-    recognises: Callable[[dict[str, Any], Any], bool | None] | None = None
+    where: Callable[[Case], bool] = lambda case: True
 
 
 @dataclass(frozen=True)
@@ -205,6 +241,24 @@ class Property:
 
     claim: str
     holds: Callable[[dict[str, Any], Any], bool]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What must hold between the answers to several cases, each of which may be right by itself.
+
+    Args:
+        claim: what is wrong if it does not hold, said to "you".
+        holds: (cases, answers) -> whether it holds.
+    """
+
+    claim: str
+    holds: Callable[[Sequence[Case], Sequence[Any]], bool]
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What stands for the value where the call raised, as it should, and left nothing changed."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +285,7 @@ class Verdict:
         print(self.message)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exercise:
     """A function that a student writes.
 
@@ -241,6 +295,7 @@ class Exercise:
         cases: (generator) -> cases. Those that do not draw from the generator are the same for every seed: first.
         mistakes: at least four, by name.
         properties: what must hold whatever the reference says.
+        relations: what must hold between the answers to several cases.
     """
 
     name: str
@@ -248,6 +303,11 @@ class Exercise:
     cases: Callable[[torch.Generator], Iterable[Case]]
     mistakes: Mapping[str, Mistake]
     properties: Sequence[Property] = field(default=())
+    relations: Sequence[Relation] = field(default=())
+
+    def __repr__(self) -> str:
+        """Return the name alone: the mistakes would give the answers away."""
+        return f"Exercise({self.name!r})"
 
     def draw(self, seed: int = 0) -> list[Case]:
         """Return the cases for `seed`, the fixed ones first."""
@@ -255,7 +315,7 @@ class Exercise:
             return list(self.cases(torch.Generator().manual_seed(seed)))
 
     def run(self, answer: Callable[..., Any], case: Case) -> Any:
-        """Call `answer` with fresh copies of the case's arguments; return what came back, or a Fault.
+        """Call `answer` with fresh copies of the case's arguments; return what came back, Raised or a Fault.
 
         The global random state is as before.
 
@@ -268,6 +328,8 @@ class Exercise:
         with untouched_random_state():
             watch = _Watch(arguments)
             value = _attempt(answer, f"{self.name}({called})", positional, keywords)
+            if case.raises and isinstance(value, Fault) and value.error is not None:
+                value = Raised()
             changed = None if isinstance(value, Fault) else watch.change()
         return Fault(changed) if changed else _detached(value)
 
@@ -284,9 +346,8 @@ class Exercise:
                 place = f"{self.name}, {case.note}"
                 if isinstance(came, Fault):
                     return Verdict(False, f"{place}: {came.message}", error=came.error)
-                form = _complaint_of_form(right, came)
-                complaint = form or _complaint_of_values(right, came, case.tolerance)
-                broken = None if form else self._broken_property(case, came)
+                complaint = self._complaint(case, right, came)
+                broken = self._broken_property(case, right, came)
                 if complaint is None and broken is None:
                     continue
                 known = self._recognise(cases, answers, expected)
@@ -295,6 +356,9 @@ class Exercise:
                 return Verdict(False, f"{place}: {' '.join(filter(None, [complaint, broken]))}")
         if len(answers) < len(cases):
             return Verdict(False, f"{self.name}: only {len(answers)} of {len(cases)} cases were answered.")
+        for relation in self.relations:
+            if not relation.holds(cases, answers):
+                return Verdict(False, f"{self.name}: {relation.claim}")
         return Verdict(True, f"{self.name}: right on all {len(cases)} cases.")
 
     def check(self, answer: Callable[..., Any], seed: int = 0) -> None:
@@ -330,10 +394,34 @@ class Exercise:
         return _detached(function(*positional, **keywords))
 
     def _expected(self, case: Case) -> Any:
+        """Return the right answer; for a statistic one of the right answers."""
+        if case.raises:
+            return Raised()
         return self._value(self.reference, case) if case.expected is None else case.expected
 
-    def _broken_property(self, case: Case, came: Any) -> str | None:
+    def _measured(self, case: Case, right: Any, value: Any) -> Any:
+        """Return what is compared of `value`: its statistic where the case has one and the form of `value` allows."""
+        if case.statistic is None or _complaint_of_form(right, value):
+            return value
+        return case.statistic.measure(build(case.arguments), value)
+
+    def _complaint(self, case: Case, right: Any, came: Any) -> str | None:
+        """Return what is wrong with `came` (its form goes before its values), or None."""
+        if case.raises:
+            return (
+                None if type(came) is Raised else "the network raises an error here. Your function must let it through."
+            )
+        if form := _complaint_of_form(right, came):
+            return form
+        if case.statistic is None:
+            return _complaint_of_values(right, came, case.tolerance)
+        wrong = _complaint_of_values(case.statistic.expected, self._measured(case, right, came), case.tolerance)
+        return f"This must hold: {case.statistic.claim}" if wrong else None
+
+    def _broken_property(self, case: Case, right: Any, came: Any) -> str | None:
         """Return the claim of the first property that does not hold, as a sentence, or None."""
+        if case.raises or _complaint_of_form(right, came):
+            return None
         return next(
             (f"This must hold: {p.claim}" for p in self.properties if not p.holds(build(case.arguments), came)), None
         )
@@ -349,32 +437,26 @@ class Exercise:
         """Return how far the answers are from the mistake's, or None if they are not the mistake's.
 
         They are if they agree in every case where the mistake gives an answer, and if in at least one of these the
-        mistake differs from the right answer. A mistake with random numbers is asked itself; equal numbers go before.
+        mistake differs from the right answer.
         """
-        if mistake.recognises is not None:
-            opinions = [
-                mistake.recognises(build(case.arguments), came)
-                for case, came, right in given
-                if _complaint_of_form(right, came) is None
-            ]
-            return 1e6 if True in opinions and False not in opinions else None
         total, telling = 0.0, False
         for case, came, right in given:
-            if not mistake.where(case.arguments):
+            if case.raises or not mistake.where(case):
                 continue
             try:
                 wrong = self._value(mistake.answer, case)
             except Exception:  # this mistake gives no answer here, so this case cannot tell
                 continue
-            distance = _agreement(came, wrong, _relative_tolerance(right, case.tolerance))
+            compared = (self._measured(case, right, value) for value in (came, wrong))
+            distance = _agreement(*compared, _relative_tolerance(right, case.tolerance))
             if distance is None:
                 return None
             total += distance
-            telling = telling or _complaint(right, wrong, case.tolerance) is not None
+            telling = telling or self._complaint(case, right, wrong) is not None
         return total if telling else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ValueExercise:
     """A number, a tuple of numbers or a choice that a student gives; worked by hand.
 
@@ -391,6 +473,10 @@ class ValueExercise:
     mistakes: Mapping[str, Mistake]
     choices: tuple[str, ...] = ()
     tolerance: float = 1e-3
+
+    def __repr__(self) -> str:
+        """Return the name alone: the rest would give the answer away."""
+        return f"ValueExercise({self.name!r})"
 
     def draw(self, seed: int = 0) -> list[Case]:
         """Return the one case, which has no arguments; `seed` changes nothing here."""
@@ -447,8 +533,11 @@ class ValueExercise:
             answer = answer.tolist()
         items = list(answer) if isinstance(answer, tuple | list) else [answer]
         items = [item.item() if isinstance(item, Tensor | np.ndarray) and item.shape == () else item for item in items]
-        if not all(isinstance(item, numbers.Real) and not isinstance(item, bool) for item in items):
-            return None, f"give {'a number' if count is None else f'a tuple of {count} numbers'}; {_kind(answer)} came."
+        wrong = [i for i, item in enumerate(items) if not isinstance(item, numbers.Real) or isinstance(item, bool)]
+        if wrong:
+            place = f"entry {wrong[0] + 1} is " if isinstance(answer, tuple | list) else ""
+            came = f"{place}{_kind(items[wrong[0]])}{'' if place else ' came'}"
+            return None, f"give {'a number' if count is None else f'a tuple of {count} numbers'}; {came}."
         if len(items) != (count or 1):
             return None, f"give {count or 1} number{'s' if count else ''}; {len(items)} came."
         if not all(math.isfinite(item) for item in items):
@@ -565,7 +654,10 @@ class _Watch:
                 )
         for name, model in self.models.items():
             if change := _difference_of_settings(self.settings[name], _settings(model)):
-                return f"your function left `{name}` changed: {change}. Leave it as you found it."
+                return (
+                    f"your function left `{name}` changed: {change}. Leave it as you found it, and load every network "
+                    f"again that you have given to your function."
+                )
             if not all(_same(now, before) for now, before in zip(model.parameters(), self.weights[name], strict=True)):
                 return f"your function changed the weights of `{name}`. Leave them as you found them."
         if self.random_state is not None and _random_state() != self.random_state:
@@ -620,13 +712,26 @@ def _signature(function: Callable[..., Any]) -> str:
     return f"({', '.join(parameters)})" if parameters else "no arguments"
 
 
+# What some messages of torch mean: a part of the message -> the meaning.
+_NO_TUPLE = "a backward hook has to return a tuple, with one gradient for each input of its layer: (gradient,)."
+MEANINGS = {
+    "has changed the size of value": _NO_TUPLE,
+    "invalid number of grad_input": _NO_TUPLE,
+    "does not require grad": (
+        "nothing on the way to the score asks for gradients. Does the tensor by which you differentiate have "
+        "requires_grad before the network is called, and are gradients not switched off (torch.no_grad)?"
+    ),
+}
+
+
 def _describe_error(error: Exception, function: Callable[..., Any]) -> str:
     """Return the error's type and first line, with the last line of the student's cell or file that it went through."""
     text = (str(error).strip().splitlines() or [""])[0][:200]
     code = getattr(inspect.unwrap(function), "__code__", None)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
     place = f" in line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
-    return f"{type(error).__name__}{f' ({text})' if text else ''}{place}"
+    meaning = next((f" -- {meaning}" for part, meaning in MEANINGS.items() if part in text), "")
+    return f"{type(error).__name__}{f' ({text})' if text else ''}{place}{meaning}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -672,11 +777,6 @@ def _kind(value: Any) -> str:
         if value is None
         else f"a value of type {type(value).__module__}.{type(value).__name__}".replace("builtins.", "")
     )
-
-
-def _complaint(right: Any, came: Any, tolerance: float | Tensor) -> str | None:
-    """Return what is wrong with `came`, in stages: first its form, then its values; None if it is right."""
-    return _complaint_of_form(right, came) or _complaint_of_values(right, came, tolerance)
 
 
 def _complaint_of_form(right: Any, came: Any, where: str = "") -> str | None:
@@ -727,9 +827,9 @@ def _complaint_of_values(right: Any, came: Any, tolerance: float | Tensor) -> st
         if not expected.is_floating_point():
             off = difference > 0
         elif isinstance(tolerance, Tensor):
-            off = difference > tolerance
+            off = ~(difference <= tolerance)  # so that NaN is off
         else:
-            off = difference > max(tolerance * _largest(expected), 1e-7)
+            off = ~(difference <= max(tolerance * _largest(expected), 1e-7))
         if off.any():
             return _describe_difference(expected, difference, off)
     return None
@@ -768,7 +868,7 @@ def _agreement(came: Any, wrong: Any, tolerance: float) -> float | None:
         if a.dtype != b.dtype or not torch.equal(a.isfinite(), b.isfinite()):
             return None
         a, b = a.double().nan_to_num(), b.double().nan_to_num()
-        scale = max(_largest(b), 1e-12)
+        scale = max(_largest(a), _largest(b), 1e-12)
         if (a - b).abs().gt(max(tolerance * scale, 1e-7)).any():
             return None
         total += ((a - b) / scale).square().mean().sqrt().item() if a.numel() else 0.0

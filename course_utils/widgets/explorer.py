@@ -144,7 +144,7 @@ class Explorer:
         self._status.value = f'<div role="status" aria-live="polite" style="line-height: 1.5">{escape(text)}</div>'
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
-        """Give the picture and its text, and the widgets where a kernel stands behind them."""
+        """Give the picture and its text, and the widgets if they have a model for a front end to show."""
         bundle: dict[str, object] = {
             "text/plain": self.text,
             "image/png": base64.b64encode(self.png).decode("ascii"),

@@ -94,7 +94,7 @@ def explorer(
     images, labels = check_inputs(images), check_target(labels, len(images))
     layers = _layers_with_maps(model, images[:1])
     with torch.no_grad():
-        scores = model(images)
+        scores = model(images.clone())
     if len(names) != scores.shape[1]:
         raise ValueError(f"class_names must be {scores.shape[1]} in number, as the model's scores, got {len(names)}")
 
@@ -186,7 +186,7 @@ def _layers_with_maps(model: nn.Module, image: Tensor) -> dict[str, str]:
     handles = [module.register_forward_hook(note(name)) for name, module in leaves]
     try:
         with torch.no_grad():
-            model(image)
+            model(image.clone())
     finally:
         for handle in handles:
             handle.remove()

@@ -53,7 +53,8 @@
 # calls it and looks at them.
 #
 # When the lab is graded, the same check runs once more on other networks. So do not fit your code to the cases: follow
-# the formula. Your function must also leave everything as it was: the images, the network, its hooks.
+# the formula. Your function must also leave everything as it was: the images, the network, its hooks. (One trace is let
+# pass: `.backward()` fills the `.grad` of the weights, which `torch.autograd.grad` leaves alone.)
 #
 # Below each check are hints, folded, each headed by what you may see. The first one gives away the least. After them a
 # picture shows what your own function sees. All exercises go on with `course_utils` where they need another method, so
@@ -83,7 +84,8 @@ model = models.load("zoo")
 #
 # The **zoo** is a drawn data set: 64 x 64 colour images of ten classes. Because the images are drawn, the truth is
 # known: which pixels are the object, and which part of it makes the class. A cup is a glass with a handle; the four
-# animals share one silhouette and differ only in their coat.
+# animals share one silhouette and differ only in their coat. The object of a ring includes its hole, which makes it a
+# ring; the opening in a cup's handle is background.
 #
 # The network is a flat `nn.Sequential`: four times convolution, ReLU, max pooling, then two dense layers. Its layers
 # are called `"0"`, `"1"`, ... in order, and `model[10]` is the layer called `"10"`, the last ReLU with maps.
@@ -219,7 +221,7 @@ unit["relu_backward"].check(relu_backward, seed=61)
 #
 # </details>
 #
-# <details><summary>It is right on the table of the slides, but not on maps with exact zeros</summary>
+# <details><summary>It is right on the tables in the picture below, but not on maps with exact zeros</summary>
 #
 # The conditions are strict: a ReLU with the input 0 was not active, and lets nothing through.
 #
@@ -283,6 +285,13 @@ unit["saliency"].check(saliency, seed=62)
 #
 # autograd only records what depends on a tensor with `requires_grad`. The images that you are given have it switched
 # off.
+#
+# </details>
+#
+# <details><summary>"'NoneType' object has no attribute 'abs'"</summary>
+#
+# After `.backward()` only a leaf has a `.grad`: the very tensor on which you switched requires_grad on, not one that
+# was computed from it. `torch.autograd.grad(score, pixels)` returns the derivative and has no such trap.
 #
 # </details>
 #
@@ -394,8 +403,9 @@ plotting.method_grid(
 )
 
 # %% [markdown]
-# In the lower rows the objects are painted black, all zeros. The derivative sees them, your map is exactly 0 there. The
-# zero is an accident of how colours are written down: in an image with the colours inverted it would be the white ones.
+# In the lower rows the objects are painted black, all zeros (the ring with its hole). The derivative is not 0 there, if
+# often small; your map is exactly 0. The zero is an accident of how colours are written down: in an image with the
+# colours inverted it would be the white pixels.
 
 # %% [markdown]
 # ## Exercise 5: guided backpropagation (6 points, difficulty 3 of 5, 25 minutes)
@@ -478,10 +488,12 @@ unit["guided_backprop"].check(guided_backprop, seed=64)
 # <details><summary>The check says that a hook is still on a layer</summary>
 #
 # `register_full_backward_hook` returns a handle. Keep all handles, and call `handle.remove()` on each in a `finally:`.
+# What an earlier try has left on `model` stays on it: load the network anew, as the picture below does.
 #
 # </details>
 
 # %%
+model = models.load("zoo")  # a fresh copy: an earlier try may have left its hooks on the old one
 plotting.method_grid(
     images,
     {
@@ -724,17 +736,20 @@ with torch.no_grad():
     for layer in (two_inputs[1], two_inputs[3]):
         layer.weight.fill_(-1.0)
         layer.bias.fill_(1.0)
-point = torch.ones(1, 1, 1, 2)  # (i1, i2) = (1, 1), as an image of two pixels
+point = torch.tensor([[[[0.4, 1.6]]]])  # another saturated point (i1, i2), as an image of two pixels
 values = {
     "gradient": gradient_methods.gradient(two_inputs, point, 0),
     "input x gradient": gradient_methods.input_x_gradient(two_inputs, point, 0),
-    "occlusion": two_inputs(point) - two_inputs(torch.tensor([[[[0.0, 1.0]]], [[[1.0, 0.0]]]])),
+    "occlusion": two_inputs(point) - two_inputs(torch.tensor([[[[0.0, 1.6]]], [[[0.4, 0.0]]]])),
     "integrated gradients": gradient_methods.integrated_gradients(two_inputs, point, 0, n_steps=100),
 }
 lines = ["| method | i1 | i2 |", "| --- | ---: | ---: |"]
-for name in sorted(saturation_methods()):
+named = saturation_methods()
+for name in sorted({named} if isinstance(named, str) else named):
     lines.append("| {} | {:.2f} | {:.2f} |".format(name, *values[name].flatten().tolist()))
-display(Markdown("What the methods that you named say at (1, 1):\n\n" + "\n".join(lines)))
+display(
+    Markdown("What the methods that you named say at (0.4, 1.6), where y is saturated, too:\n\n" + "\n".join(lines))
+)
 
 # %% [markdown]
 # ## Exercise 9: integrated gradients (6 points, difficulty 3 of 5, 25 minutes)
@@ -977,6 +992,7 @@ unit["grad_cam"].check(grad_cam, seed=67)
 # </details>
 
 # %%
+model = models.load("zoo")  # a fresh copy: an earlier try may have left its hooks on the old one
 plotting.method_grid(
     images,
     {
@@ -1092,6 +1108,7 @@ unit["layer_conductance"].check(layer_conductance, seed=68)
 # </details>
 
 # %%
+model = models.load("zoo")  # a fresh copy: an earlier try may have left its hooks on the old one
 conductance = layer_conductance(model, images[:1], labels[:1], "10", baselines=evaluation.blurred(images[:1]))
 per_channel = conductance.sum((0, 2, 3))
 strongest = per_channel.abs().argsort(descending=True)[:5]
@@ -1108,6 +1125,10 @@ plotting.heatmap_grid(
 )
 
 # %% [markdown]
+# The numbers above the maps add up over all 64 channels to the printed sum. A few channels carry much of it, each at
+# places of its own, and some count against the class.
+
+# %% [markdown]
 # ## Your functions and captum's
 #
 # [captum](https://captum.ai) is the library that people use for this. If your functions are right, you have rebuilt a
@@ -1115,6 +1136,7 @@ plotting.heatmap_grid(
 # `course_utils` is; the list says which.
 
 # %%
+model = models.load("zoo")  # a fresh copy: an earlier try may have left its hooks on the old one
 chosen, whose = {}, {}
 for name in (
     "saliency",
@@ -1185,10 +1207,15 @@ display(Markdown("\n".join(lines)))
 # - **mass:** the share of the positive relevance that lies on the object;
 # - **rank:** the share of the $K$ highest pixels that lie on the object, which has $K$ pixels.
 #
+# All three take one number a pixel: a signed map is added up over its colour channels. Where pixels tie, each of them
+# counts in part, so that a constant map gets the object's share of the area.
+#
 # A fourth one does not know the object at all and asks the **network**:
 #
 # - **deletion:** grey out the highest pixels first, step by step, and follow the probability of the class. The score is
-#   the mean probability on the way: **low is good**, the pixels that were named first did matter.
+#   the mean probability on the way: **low is good**, the pixels that were named first did matter. (Mind that grey holes
+#   are also new shapes, which the network never saw. The lecture fills the holes with blur instead, and the order of
+#   the methods changes.)
 #
 # And there are three controls, which never look at the network: an **edge detector** (Sobel), **noise**, and a
 # **constant map**. No explanation is worth more than what it scores beyond them.
@@ -1234,7 +1261,7 @@ plotting.score_chart(
 )
 
 # %%
-few = slice(0, 24)
+few = slice(0, 24)  # deletion asks the network 12 times for every map, so fewer images have to do
 deletion = evaluation.score_table(
     explain,
     test.images[few],
@@ -1272,13 +1299,15 @@ plotting.method_grid(
 #
 # 1. **Against the truth.** Which explanation comes out best, and where does the edge detector come out? What does it
 #    mean for these three scores that a control which never looks at the network does so well? (3 points)
-# 2. **Against the network.** Name a map for which the three scores of the first chart and deletion disagree. What does
+# 2. **Against the network.** Name a map for which a score of the first chart and deletion disagree. What does
 #    each of the two kinds of score ask, and why can both be right? (3 points)
-# 3. **How sure?** The whiskers are one standard error of the mean. Name two methods that this experiment can tell
-#    apart, and two that it cannot. (1 point)
+# 3. **How sure?** The whiskers are one standard error of the mean (`truth.standard_error` has the numbers). Call two
+#    methods apart if their means differ by more than twice the root of the sum of their squared errors. Name two that
+#    this experiment can tell apart, and two that it cannot. (1 point)
 # 4. **What is missing.** Name something about this network that none of these scores can show, and describe an
 #    experiment with the zoo that could show it: what you would draw, compute and compare, and which result would prove
-#    you wrong. (3 points)
+#    you wrong. `zoo.sample` can draw the same scenes with one thing changed, for example `texture="dots"`,
+#    `without="key part"` or `tag=True`; `zoo.sample(...).mask("key part")` is a mask. (3 points)
 #
 # ### BEGIN MARK SCHEME
 # The numbers vary a little with the noise of SmoothGrad; accept what the student's own charts show.
@@ -1291,7 +1320,8 @@ plotting.method_grid(
 # compared with them and not with 0 (noise and the constant map have the object's share of the area, about 0.17), or:
 # the truth here is where the object is, and not what the network used.
 #
-# **2. (3 points)** One point for a map that disagrees, with its numbers: guided backpropagation (mass 0.63, pointing
+# **2. (3 points)** The three scores of the first chart may disagree among themselves; any of them against deletion
+# counts. One point for a map that disagrees, with its numbers: guided backpropagation (mass 0.63, pointing
 # game 0.83, but deletion 0.61, where noise has 0.52); or saliency the other way round (mass 0.33, near the bottom, but
 # deletion 0.24, among the best); or the edge detector (best by rank, but deletion 0.33, where the best explanations
 # have 0.13 to 0.24). One point for the two questions: "is it on the object that a person sees?" against "does the

@@ -349,7 +349,8 @@ assert (ratio < 0.3).all() and (probabilities > 0.99).sum() == 2 and (ratio[prob
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see:** the surer the network, the smaller the gradient of the probability. For the star and the zebra it has
-# less than a hundredth of the size of the score's gradient.
+# less than a hundredth of the size of the score's gradient. The warning in the output is `course_utils` at work: it
+# expects scores, and says so when it meets a softmax at the end of a network.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4. What a slope is not: $x^2 + y^2 - 9$
@@ -1358,7 +1359,7 @@ explorer(net, images, labels, objects)
 # </details>
 
 # %% slideshow={"slide_type": "subslide"}
-test = zoo.sample(150, seed=6006)
+test = zoo.sample(200, seed=6006)
 print(f"recognised: {models.accuracy(net, test.images, test.labels):.1%} of {len(test)} images")
 random = torch.Generator().manual_seed(6)
 controls = {
