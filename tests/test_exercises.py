@@ -419,6 +419,7 @@ def test_relation_between_right_answers_is_demanded() -> None:
     exercise = Exercise("e", lambda inputs: inputs, lambda generator: cases, {}, relations=[relation])
     exercise.check(lambda inputs: inputs)
     assert message_of(exercise, lambda inputs: 1.5 * torch.ones(1)) == "e: your numbers are fixed."
+    assert message_of(exercise, lambda inputs: torch.zeros(1) - 5).endswith("right number. your numbers are fixed.")
 
 
 FAILING = Exercise(
@@ -855,6 +856,23 @@ def smoothgrad_image_by_image(
     return torch.stack(maps)
 
 
+def smoothgrad_in_pairs(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int | Tensor,
+    n_samples: int = 25,
+    stdevs: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Each noise twice, with both signs (antithetic pairs)."""
+    total = torch.zeros_like(inputs)
+    noise = torch.zeros_like(inputs)
+    for k in range(n_samples):
+        noise = -noise if k % 2 else stdevs * torch.randn(inputs.shape, generator=generator)
+        total += gradient_by_backward(model, inputs + noise, target)
+    return total / n_samples
+
+
 def integrated_by(positions: Callable[[int], Tensor], weights: Callable[[int], Tensor]) -> Callable[..., Tensor]:
     def integrated_gradients(
         model: nn.Module,
@@ -949,13 +967,18 @@ ALTERNATIVES: dict[str, dict[str, Callable[..., Any]]] = {
         "backward": lambda model, inputs, target: inputs * gradient_by_backward(model, inputs, target),
     },
     "gradient_methods.guided_backprop": {"captum": captum_guided, "hooks": guided_by_hooks},
-    "gradient_methods.smoothgrad": {"a loop": smoothgrad_in_a_loop, "image by image": smoothgrad_image_by_image},
+    "gradient_methods.smoothgrad": {
+        "a loop": smoothgrad_in_a_loop,
+        "image by image": smoothgrad_image_by_image,
+        "pairs": smoothgrad_in_pairs,
+    },
     "gradient_methods.integrated_gradients": {
         "captum": captum_integrated,
         "left sum": integrated_by(lambda n: torch.arange(n) / n, equal_weights),
         "right sum": integrated_by(lambda n: torch.arange(1, n + 1) / n, equal_weights),
         "both ends": integrated_by(lambda n: torch.linspace(0, 1, n), equal_weights),
         "trapezoid": integrated_by(lambda n: torch.linspace(0, 1, n), trapezoid_weights),
+        "one point more": integrated_by(lambda n: torch.linspace(0, 1, n + 1), lambda n: equal_weights(n + 1)),
     },
     "gradient_methods.grad_cam": {"captum": captum_grad_cam, "hook": grad_cam_by_hook},
     "gradient_methods.layer_conductance": {"captum": captum_conductance, "hook": conductance_by_hook},
@@ -1006,6 +1029,162 @@ def clipped_noise(inputs: Tensor, draw: Callable[[], Tensor]) -> Iterator[Tensor
         yield (inputs + draw()).clamp(0, 1)
 
 
+def independent(draw: Callable[..., Tensor]) -> Callable[..., Iterator[Tensor]]:
+    """Return the noisy images `draw(inputs, noise)`, with new noise for each."""
+
+    def noises(inputs: Tensor, noise: Callable[[], Tensor]) -> Iterator[Tensor]:
+        while True:
+            yield draw(inputs, noise())
+
+    return noises
+
+
+def clean_and_noisy(inputs: Tensor, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
+    yield inputs
+    while True:
+        yield inputs + draw()
+
+
+def counting(
+    smoothgrad: Callable[..., Tensor], n_drawn: Callable[[int], int], scale: Callable[[int], float] = lambda n: 1
+) -> Callable[..., Tensor]:
+    """Return the same with another number of samples, multiplied with a number."""
+
+    def miscounting(
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor,
+        n_samples: int = 25,
+        stdevs: float = 0.15,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        return smoothgrad(model, inputs, target, n_drawn(n_samples), stdevs, generator) * scale(n_samples)
+
+    return miscounting
+
+
+def with_generator(new: Callable[[], torch.Generator]) -> Callable[..., Tensor]:
+    """Return a SmoothGrad that draws from a generator of its own."""
+
+    def smoothgrad(
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor,
+        n_samples: int = 25,
+        stdevs: float = 0.15,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        return smoothgrad_in_a_loop(model, inputs, target, n_samples, stdevs, new())
+
+    return smoothgrad
+
+
+def unseeded() -> torch.Generator:
+    generator = torch.Generator()
+    generator.seed()
+    return generator
+
+
+def smoothgrad_of_saliency(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int | Tensor,
+    n_samples: int = 25,
+    stdevs: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    total = torch.zeros_like(inputs)
+    for _ in range(n_samples):
+        noise = stdevs * torch.randn(inputs.shape, generator=generator)
+        total += saliency_image_by_image(model, inputs + noise, target)[:, None]
+    return total / n_samples
+
+
+def integrated_by_the_image(
+    model: nn.Module, inputs: Tensor, target: int | Tensor, baselines: Tensor | None = None, n_steps: int = 50
+) -> Tensor:
+    baselines = torch.zeros_like(inputs) if baselines is None else baselines
+    total = torch.zeros_like(inputs)
+    for k in range(1, n_steps + 1):
+        image = inputs.clone().requires_grad_()
+        scores = model(baselines + k / n_steps * (image - baselines))
+        scores[torch.arange(len(scores)), target].sum().backward()
+        total += image.grad
+    return (inputs - baselines) * total / n_steps
+
+
+def in_steps(n_steps: int, method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return the same with a fixed number of steps."""
+
+    def fixed(*arguments: Any, baselines: Tensor | None = None, n_steps: int = 50) -> Tensor:
+        return method(*arguments, baselines, number)
+
+    number = n_steps
+    return fixed
+
+
+def conductance_by(
+    steps: Callable[[int], list[tuple[float, float, float]]], change: Callable[[Tensor], Tensor] = lambda moved: moved
+) -> Callable[..., Tensor]:
+    """Return a conductance from (alpha of the gradient, alphas of the step's ends) for each step."""
+
+    def conductance(
+        model: nn.Sequential,
+        inputs: Tensor,
+        target: int | Tensor,
+        layer: str,
+        baselines: Tensor | None = None,
+        n_steps: int = 50,
+    ) -> Tensor:
+        below, above = model[: int(layer) + 1], model[int(layer) + 1 :]
+        baselines = torch.zeros_like(inputs) if baselines is None else baselines
+
+        def neurons(alpha: float) -> Tensor:
+            return below(baselines + alpha * (inputs - baselines)).detach()
+
+        return sum(
+            gradient_by_backward(above, neurons(alpha), target) * change(neurons(end) - neurons(start))
+            for alpha, start, end in steps(n_steps)
+        )
+
+    return conductance
+
+
+def guided_by(hook: Callable[..., Any], kind: type[nn.Module] = nn.ReLU, tidy: bool = True) -> Callable[..., Tensor]:
+    """Return a guided backpropagation with a hook; `tidy`: also if the network raises."""
+
+    def guided(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
+        hooks = [layer.register_full_backward_hook(hook) for layer in model if isinstance(layer, kind)]
+        try:
+            result = gradient_by_backward(model, inputs, target)
+        except RuntimeError:
+            if not tidy:
+                hooks.clear()
+            raise
+        finally:
+            for hook_there in hooks:
+                hook_there.remove()
+        return result
+
+    return guided
+
+
+def hook_left_after_an_error(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return the same with a hook on layer '4' that is removed only if nothing goes wrong."""
+
+    def untidy(model: nn.Sequential, *arguments: Any, **options: Any) -> Tensor:
+        hook = model[min(4, len(model) - 1)].register_forward_hook(lambda module, given, output: None)
+        result = method(model, *arguments, **options)
+        hook.remove()
+        return result
+
+    return untidy
+
+
+def positive(module: nn.Module, grad_input: tuple[Tensor], grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    return (grad_input[0].clamp(min=0),)
+
+
 def integrated_sum(
     model: nn.Module, inputs: Tensor, target: int | Tensor, baselines: Tensor | None = None, n_steps: int = 50
 ) -> Tensor:
@@ -1035,6 +1214,46 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Tensor]] = {
     ("gradient_methods.smoothgrad", "growing_noise"): wrong_smoothgrad(noise_upon_noise),
     ("gradient_methods.smoothgrad", "noise_on_one_channel"): wrong_smoothgrad(noise_on_red),
     ("gradient_methods.smoothgrad", "clipped"): wrong_smoothgrad(clipped_noise),
+    ("gradient_methods.smoothgrad", "noise_shared_by_colours"): wrong_smoothgrad(
+        independent(lambda inputs, noise: inputs + noise[:, :1])
+    ),
+    ("gradient_methods.smoothgrad", "one_sample_less"): counting(smoothgrad_in_a_loop, lambda n: n - 1),
+    ("gradient_methods.smoothgrad", "divided_by_one_less"): counting(
+        smoothgrad_in_a_loop, lambda n: n, lambda n: n / (n - 1)
+    ),
+    ("gradient_methods.smoothgrad", "clean_image_in_the_mean"): counting(
+        wrong_smoothgrad(clean_and_noisy), lambda n: n + 1
+    ),
+    ("gradient_methods.smoothgrad", "noise_times_image"): wrong_smoothgrad(
+        independent(lambda inputs, noise: inputs * (1 + noise))
+    ),
+    ("gradient_methods.smoothgrad", "share_of_range"): wrong_smoothgrad(
+        independent(lambda inputs, noise: inputs + noise * (inputs.max() - inputs.min()))
+    ),
+    ("gradient_methods.smoothgrad", "saliency_averaged_for_each_colour"): smoothgrad_of_saliency,
+    ("gradient_methods.integrated_gradients", "one_point_too_many"): integrated_by(
+        lambda n: torch.linspace(0, 1, n + 1), lambda n: torch.full((n + 1,), 1 / n)
+    ),
+    ("gradient_methods.integrated_gradients", "one_point_too_few"): integrated_by(
+        lambda n: torch.arange(1, n) / n, lambda n: torch.full((n - 1,), 1 / n)
+    ),
+    ("gradient_methods.integrated_gradients", "derivative_by_the_image"): integrated_by_the_image,
+    ("gradient_methods.layer_conductance", "first_step_skipped"): conductance_by(
+        lambda n: [(k / n, k / n, (k + 1) / n) for k in range(1, n)]
+    ),
+    ("gradient_methods.layer_conductance", "one_step_too_many"): conductance_by(
+        lambda n: [(k / n, k / n, (k + 1) / n) for k in range(n + 1)]
+    ),
+    ("gradient_methods.layer_conductance", "one_step_late"): conductance_by(
+        lambda n: [(k / n, k / n, (k + 1) / n) for k in range(1, n + 1)]
+    ),
+    ("gradient_methods.layer_conductance", "change_of_the_step_before"): conductance_by(
+        lambda n: [(k / n, (k - 1) / n, k / n) for k in range(n)]
+    ),
+    ("gradient_methods.layer_conductance", "magnitude_of_change"): conductance_by(
+        lambda n: [((k + 1) / n, k / n, (k + 1) / n) for k in range(n)], torch.abs
+    ),
+    ("gradient_methods.guided_backprop", "hook_on_convolutions"): guided_by(positive, nn.Conv2d),
     ("gradient_methods.integrated_gradients", "sum"): integrated_sum,
     ("gradient_methods.integrated_gradients", "baseline_ignored"): integrated_without_baseline,
     ("gradient_methods.layer_conductance", "mean_of_steps"): conductance_mean,
@@ -1044,6 +1263,117 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Tensor]] = {
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES_CODED_DIFFERENTLY)
 def test_mistake_is_known_however_it_is_coded(name: str, mistake: str) -> None:
     assert verdict_of(name, MISTAKES_CODED_DIFFERENTLY[name, mistake], SEEDS[0]).mistake == mistake
+
+
+LEFT_SUM = ALTERNATIVES["gradient_methods.integrated_gradients"]["left sum"]
+
+# Wrong answers that are no known mistake: the message tells what is wrong, and no hint claims to know why.
+REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
+    "noise shared over the batch": (
+        "smoothgrad",
+        wrong_smoothgrad(independent(lambda inputs, noise: inputs + noise[0])),
+        "an image that comes several times in a batch gets noise of its own",
+    ),
+    "a seed of its own": ("smoothgrad", with_generator(lambda: torch.Generator().manual_seed(0)), "The same generator"),
+    "a generator without seed": ("smoothgrad", with_generator(unseeded), "The same generator"),
+    "50 samples": ("smoothgrad", counting(smoothgrad_in_a_loop, lambda n: 50), "Yours has more: too few samples"),
+    "the sum of one less": (
+        "smoothgrad",
+        counting(smoothgrad_in_a_loop, lambda n: n - 1, lambda n: (n - 1) / n),
+        "of the 384 numbers are not",
+    ),
+    "half the noise": (
+        "smoothgrad",
+        wrong_smoothgrad(independent(lambda inputs, noise: inputs + noise / 2)),
+        "mean 0 and the standard deviation stdevs",
+    ),
+    "a third less noise": (
+        "smoothgrad",
+        wrong_smoothgrad(independent(lambda inputs, noise: inputs + noise / 3**0.5)),
+        "mean 0 and the standard deviation stdevs",
+    ),
+    "noise times the deviation of the image": (
+        "smoothgrad",
+        wrong_smoothgrad(independent(lambda inputs, noise: inputs + noise * inputs.std())),
+        "mean 0 and the standard deviation stdevs",
+    ),
+    "noise without sign": (
+        "smoothgrad",
+        wrong_smoothgrad(independent(lambda inputs, noise: inputs + noise.abs())),
+        "too much of it",
+    ),
+    "noise shared by rows": (
+        "smoothgrad",
+        wrong_smoothgrad(independent(lambda inputs, noise: inputs + noise[..., :1])),
+        "Does yours move several",
+    ),
+    "one number for an image": (
+        "smoothgrad",
+        wrong_smoothgrad(independent(lambda inputs, noise: inputs + noise[:, :1, :1, :1])),
+        "Yours has more|Does yours move several",
+    ),
+    "noise with heavy tails": (
+        "smoothgrad",
+        wrong_smoothgrad(independent(lambda inputs, noise: inputs + noise * noise.roll(1, 3).abs() / 0.4)),
+        "the noise is normal",
+    ),
+    "50 points": ("integrated_gradients", in_steps(50, LEFT_SUM), "is n_steps used"),
+    "20 points": ("integrated_gradients", in_steps(20, LEFT_SUM), "is n_steps used"),
+    "50 steps": ("layer_conductance", in_steps(50, conductance_by_hook), "is n_steps used"),
+    "hook that returns a tensor": (
+        "guided_backprop",
+        guided_by(lambda module, grad_input, grad_output: grad_input[0].clamp(min=0)),
+        "a backward hook has to return a tuple",
+    ),
+    "hook left after an error": (
+        "guided_backprop",
+        guided_by(positive, tidy=False),
+        "wrong number of channels.* a hook is still on layer '1'",
+    ),
+    "hook left after an error, conductance": (
+        "layer_conductance",
+        hook_left_after_an_error(conductance_by_hook),
+        "wrong number of channels.* a hook is still on layer",
+    ),
+    "hook left after an error, Grad-CAM": (
+        "grad_cam",
+        hook_left_after_an_error(grad_cam_by_hook),
+        "wrong number of channels.* a hook is still on layer '4'",
+    ),
+    "no default": (
+        "relu_backward",
+        lambda inputs, output_gradient, rule: relu_backward_by_autograd(inputs, output_gradient, rule),
+        r"called as relu_backward\(inputs, output_gradient\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", REJECTED)
+def test_wrong_answer_is_rejected_without_a_false_hint(wrong: str) -> None:
+    name, answer, told = REJECTED[wrong]
+    verdict = verdict_of(f"gradient_methods.{name}", answer, SEEDS[0])
+    assert not verdict.right
+    assert verdict.mistake is None, verdict.message
+    assert re.search(told, verdict.message), verdict.message
+
+
+@pytest.mark.parametrize("way", ALTERNATIVES["gradient_methods.smoothgrad"])
+@pytest.mark.parametrize("seed", (100, 101, 102))
+def test_right_noise_is_accepted_whatever_the_seed(way: str, seed: int) -> None:
+    ALL["gradient_methods.smoothgrad"].check(ALTERNATIVES["gradient_methods.smoothgrad"][way], seed)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_hints_use_the_letters_of_the_lab(name: str) -> None:
+    hints = " ".join(mistake.hint for mistake in ALL[name].mistakes.values())
+    assert not re.search(r"max_c|w_c\b|slide", hints)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_notes_and_claims_speak_of_no_slides(name: str) -> None:
+    exercise = FUNCTIONS[name]
+    told = [case.note for case in drawn(name, 0)] + [item.claim for item in (*exercise.properties, *exercise.relations)]
+    assert "slide" not in " ".join(told)
 
 
 @functools.cache

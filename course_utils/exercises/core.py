@@ -353,12 +353,12 @@ class Exercise:
                 known = self._recognise(cases, answers, expected)
                 if known is not None:
                     return Verdict(False, f"{self.name}: {self.mistakes[known].hint}", mistake=known)
-                return Verdict(False, f"{place}: {' '.join(filter(None, [complaint, broken]))}")
+                unrelated = self._broken_relation(cases, answers, expected)
+                return Verdict(False, f"{place}: {' '.join(filter(None, [complaint, broken, unrelated]))}")
         if len(answers) < len(cases):
             return Verdict(False, f"{self.name}: only {len(answers)} of {len(cases)} cases were answered.")
-        for relation in self.relations:
-            if not relation.holds(cases, answers):
-                return Verdict(False, f"{self.name}: {relation.claim}")
+        if unrelated := self._broken_relation(cases, answers, expected):
+            return Verdict(False, f"{self.name}: {unrelated}")
         return Verdict(True, f"{self.name}: right on all {len(cases)} cases.")
 
     def check(self, answer: Callable[..., Any], seed: int = 0) -> None:
@@ -407,10 +407,6 @@ class Exercise:
 
     def _complaint(self, case: Case, right: Any, came: Any) -> str | None:
         """Return what is wrong with `came` (its form goes before its values), or None."""
-        if case.raises:
-            return (
-                None if type(came) is Raised else "the network raises an error here. Your function must let it through."
-            )
         if form := _complaint_of_form(right, came):
             return form
         if case.statistic is None:
@@ -425,6 +421,11 @@ class Exercise:
         return next(
             (f"This must hold: {p.claim}" for p in self.properties if not p.holds(build(case.arguments), came)), None
         )
+
+    def _broken_relation(self, cases: Sequence[Case], answers: Sequence[Any], expected: Sequence[Any]) -> str | None:
+        """Return the claim of the first relation that does not hold, or None; None also if answers are missing."""
+        complete = len(answers) == len(cases) and not any(map(_complaint_of_form, expected, answers))
+        return next((r.claim for r in self.relations if complete and not r.holds(cases, answers)), None)
 
     def _recognise(self, cases: Sequence[Case], answers: Sequence[Any], expected: Sequence[Any]) -> str | None:
         """Return the name of the known mistake that the answers equal most closely, or None."""
@@ -781,6 +782,8 @@ def _kind(value: Any) -> str:
 
 def _complaint_of_form(right: Any, came: Any, where: str = "") -> str | None:
     """Return what is wrong with type, dtype, shape or finiteness; `where` says which part of the answer this is."""
+    if isinstance(right, Raised):
+        return None if type(came) is Raised else "the network raises an error here. Your function must let it through."
     if came is None:
         return f"you returned None{where}. Does your function end with a return statement?"
     if isinstance(right, Tensor):
