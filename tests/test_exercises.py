@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import pickle
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,6 +141,8 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "returns None": (returning(lambda right: None), r"you returned None.*return statement"),
     "numpy": (returning(lambda right: right.numpy()), r"numpy array; return a torch tensor"),
     "list": (returning(lambda right: right.tolist()), r"a value of type list; return a plain torch tensor"),
+    "sparse": (returning(lambda right: right.to_sparse()), r"you returned a sparse tensor; return a dense one"),
+    "leaves Python": (doing(lambda model, inputs: sys.exit(3)), r"raised SystemExit \(3\) in line"),
     "subclass": (returning(lambda right: right.as_subclass(Agreeable)), r"Agreeable; return a plain torch tensor"),
     "equal to everything": (returning(lambda right: AlwaysEqual()), r"AlwaysEqual; return a plain torch tensor"),
     "dtype": (returning(lambda right: right.double()), r"dtype .* is torch.float64; it should be torch.float32"),

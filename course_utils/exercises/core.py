@@ -266,7 +266,7 @@ class Fault:
     """Why a call gave no value that could be compared: the message, and the student's exception if there was one."""
 
     message: str
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class Verdict:
     right: bool
     message: str
     mistake: str | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def report(self) -> None:
         """Print the line of success, or raise AssertionError with the message, chained to what the answer raised."""
@@ -603,7 +603,7 @@ def _attempt(answer: Callable[..., Any], call: str, positional: Sequence[Any], k
         return answer(*positional, **keywords)
     except NotImplementedError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # exit() in an answer ends the answer, not the check
         return Fault(f"your function raised {_describe_error(error, answer)}", error)
 
 
@@ -725,7 +725,7 @@ MEANINGS = {
 }
 
 
-def _describe_error(error: Exception, function: Callable[..., Any]) -> str:
+def _describe_error(error: BaseException, function: Callable[..., Any]) -> str:
     """Return the error's type and first line, with the last line of the student's cell or file that it went through."""
     text = (str(error).strip().splitlines() or [""])[0][:200]
     code = getattr(inspect.unwrap(function), "__code__", None)
@@ -759,7 +759,7 @@ def _detached(value: Any) -> Any:
 def _leaves(value: Any) -> list[Tensor] | None:
     """Return the tensors and numbers in a value, in order, or None if there is something else in it."""
     if type(value) in TENSORS:
-        return [value]
+        return [value] if value.layout == torch.strided else None
     if type(value) in NUMBERS:
         return [torch.tensor(float(value), dtype=torch.float64)]
     if type(value) is dict:
@@ -814,6 +814,8 @@ def _complaint_of_tensor(right: Tensor, came: Any, where: str) -> str | None:
         return f"you returned a numpy array{where}; return a torch tensor, and stay in torch all the way."
     if type(came) not in TENSORS:
         return f"you returned {_kind(came)}{where}; return a plain torch tensor."
+    if came.layout != torch.strided:
+        return f"you returned a sparse tensor{where}; return a dense one."
     if came.shape != right.shape:
         return f"the shape of your answer{where} is {tuple(came.shape)}; it should be {tuple(right.shape)}."
     if came.dtype != right.dtype:
