@@ -43,7 +43,6 @@ from course_utils.checking import (
 )
 from course_utils.passes import (
     LINEAR,
-    MOVES,
     Layer,
     activation_and_gradient,
     activation_of,
@@ -54,7 +53,9 @@ from course_utils.passes import (
     layer_output,
     leaf,
     only_output,
+    own_forward,
     recording,
+    save,
     scores_from_layer,
     value_and_gradient,
 )
@@ -562,34 +563,19 @@ _ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.GELU, nn.Si
 _TINY = 1e-10
 
 
-def _plain(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return the module's function on a copy of its argument."""
-    return lambda inputs: type(module).forward(module, inputs.clone())
-
-
-def _finish(ctx, module: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
-    """Save the inputs for the backward pass; an in-place module overwrites its argument, as it always does."""
-    ctx.module = module
-    ctx.save_for_backward(inputs.clone())
-    if getattr(module, "inplace", False):
-        ctx.mark_dirty(inputs)
-        return inputs.copy_(outputs)
-    return outputs
-
-
 class _Rescale(Function):
     """An element-wise function whose slope is dy/dx between the image (first half) and its baseline (second half)."""
 
     @staticmethod
     def forward(ctx, inputs: Tensor, module: nn.Module) -> Tensor:
-        return _finish(ctx, module, inputs, _plain(module)(inputs))
+        return save(ctx, module, inputs, own_forward(module, inputs))
 
     @staticmethod
     def backward(ctx, output_gradient: Tensor) -> tuple[Tensor, None]:
         (inputs,) = ctx.saved_tensors
         with torch.enable_grad():
             inputs = leaf(inputs)
-            outputs = _plain(ctx.module)(inputs)
+            outputs = own_forward(ctx.module, inputs)
         slope = backward(outputs, inputs, output_gradient).chunk(2)[0]
         (x, x0), (y, y0) = inputs.detach().chunk(2), outputs.detach().chunk(2)
         multiplier = torch.where((x - x0).abs() < _TINY, slope, output_gradient.chunk(2)[0] * (y - y0) / (x - x0))
@@ -601,14 +587,14 @@ class _RescaleMaxPool(Function):
 
     @staticmethod
     def forward(ctx, inputs: Tensor, module: nn.Module) -> Tensor:
-        return _finish(ctx, module, inputs, _plain(module)(inputs))
+        return save(ctx, module, inputs, own_forward(module, inputs))
 
     @staticmethod
     def backward(ctx, output_gradient: Tensor) -> tuple[Tensor, None]:
         (inputs,) = ctx.saved_tensors
         with torch.enable_grad():
             inputs = leaf(inputs)
-            outputs = _plain(ctx.module)(inputs)
+            outputs = own_forward(ctx.module, inputs)
         (x, x0), (y, y0), r = inputs.detach().chunk(2), outputs.detach().chunk(2), output_gradient.chunk(2)[0]
         top = torch.maximum(y, y0)
         shares = backward(outputs, inputs, torch.cat([r * (top - y0), r * (y - top)]), again=True)
@@ -644,62 +630,11 @@ def _deep_lift(
         return multiplier * (variable[:n] - variable[n:]).detach()
 
 
-class _EpsilonRule(Function):
-    """A linear layer z = f(a); backward R_j = a_j sum_k w_jk R_k / (z_k + epsilon sign z_k), where R / 0 = 0."""
-
-    @staticmethod
-    def forward(ctx, inputs: Tensor, module: nn.Module, epsilon: float) -> Tensor:
-        ctx.epsilon = epsilon
-        return _finish(ctx, module, inputs, _plain(module)(inputs))
-
-    @staticmethod
-    def backward(ctx, relevance: Tensor) -> tuple[Tensor, None, None]:
-        (inputs,) = ctx.saved_tensors
-        with torch.enable_grad():
-            inputs = leaf(inputs)
-            outputs = _plain(ctx.module)(inputs)
-        z = outputs.detach()
-        z = torch.where(z >= 0, z + ctx.epsilon, z - ctx.epsilon)
-        shares = torch.where(z == 0, 0, relevance / z)
-        return inputs.detach() * backward(outputs, inputs, shares), None, None
-
-
-class _PassRelevance(Function):
-    """A layer that hands its outputs' relevance to its inputs as it is (ReLU, dropout in eval mode)."""
-
-    @staticmethod
-    def forward(ctx, inputs: Tensor, module: nn.Module) -> Tensor:
-        return _finish(ctx, module, inputs, _plain(module)(inputs))
-
-    @staticmethod
-    def backward(ctx, relevance: Tensor) -> tuple[Tensor, None]:
-        return relevance, None
-
-
 def _layer_lrp(model: nn.Module, inputs: Tensor, target: Tensor, layer: Layer, *, epsilon: float = 1e-9) -> Tensor:
     """Return the relevance of a layer's outputs by LRP, the epsilon rule in every layer; y is what is shared out."""
-    epsilon = check_not_negative(epsilon, "epsilon")
-    shared_out = (nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-    replacements = {kind: lambda module, a: _EpsilonRule.apply(a, module, epsilon) for kind in shared_out}
-    replacements |= {
-        kind: lambda module, a: _PassRelevance.apply(a, module) for kind in (nn.ReLU, nn.Dropout, nn.Dropout2d)
-    }
-    name, module = find_layer(model, layer)
+    from course_utils import lrp  # a unit that comes later: only who asks for it needs it
 
-    def forward(images: Tensor) -> tuple[Tensor, Tensor]:
-        with forward_replaced(model, replacements), layer_output(name, module) as outputs:
-            scores = model(images.clone())
-        return scores, only_output(outputs, name)
-
-    advice = (
-        "LRP walks over nn.Conv2d, nn.Linear, nn.ReLU, nn.Dropout, max, average and adaptive average pooling and "
-        "nn.Flatten, one after the other; fold batch norm into the convolutions, and leave out residual sums"
-    )
-    with recording():
-        known = MOVES | {"_EpsilonRule", "_PassRelevance"}
-        scores, activation = known_pass("lrp", forward, leaf(inputs), known, advice)
-        values = class_scores(scores, target)
-        return backward(values, activation, values.detach())
+    return lrp.layer_lrp(model, inputs, target, layer, lrp.Epsilon(epsilon))
 
 
 # ---------------------------------------------------------------------------------------------------------------

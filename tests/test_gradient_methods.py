@@ -1062,20 +1062,6 @@ def test_deep_lift_is_right_with_a_shared_relu():
     assert torch.allclose(attributions.flatten(1).sum(1), difference, atol=1e-6)
 
 
-def test_lrp_refuses_a_residual_sum():
-    class Residual(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second, self.pool = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1)
-
-        def forward(self, inputs: Tensor) -> Tensor:
-            maps = self.first(inputs)
-            return self.pool(self.second(maps) + maps).flatten(1)
-
-    with pytest.raises(ValueError, match=r"lrp has no rule .*AddBackward.*leave out residual sums"):
-        gm.layer_attribution("lrp", Residual(), torch.rand(3, 3, 5, 6), 0, "first")
-
-
 @pytest.mark.parametrize("build", [plain, strided, overlapping], ids=lambda build: build.__name__)
 def test_cam_refuses_a_network_without_a_global_average_pool(build):
     with pytest.raises(ValueError, match=r"cam needs .*global average pool.* use grad_cam"):
