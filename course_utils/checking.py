@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 
-def check_inputs(inputs: Tensor, name: str = "inputs") -> Tensor:
+def check_inputs(inputs: Tensor, name: str = "inputs", infinite: bool = False) -> Tensor:
     """Return `inputs` if it is a batch of images, else say what is wrong with it.
 
     Args:
         inputs: float tensor (N, C, H, W), N >= 1, all values finite.
         name: how the caller calls this argument.
+        infinite: whether infinite values are allowed as well (max pooling pads with minus infinity); NaN never is.
 
     Raises:
         TypeError: no tensor, or not of floating point.
@@ -39,7 +40,9 @@ def check_inputs(inputs: Tensor, name: str = "inputs") -> Tensor:
         )
     if inputs.dim() != 4 or inputs.numel() == 0:
         raise ValueError(f"{name} must be a batch (N, C, H, W) of at least one pixel, got shape {tuple(inputs.shape)}")
-    if not torch.isfinite(inputs).all():
+    if infinite and (broken := int(torch.isnan(inputs).sum())):
+        raise ValueError(f"{name} must be numbers, got {broken} NaN of {inputs.numel()}")
+    if not infinite and not torch.isfinite(inputs).all():
         broken = int((~torch.isfinite(inputs)).sum())
         raise ValueError(f"{name} must be finite, got {broken} NaN or infinite values of {inputs.numel()}")
     return inputs
@@ -223,6 +226,33 @@ def check_count(value: int, name: str) -> int:
     return operator.index(value)
 
 
+def check_pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int]:
+    """Return a size or a step along rows and columns as a pair: 3 becomes (3, 3).
+
+    Args:
+        value: a whole number, the same for both directions, or a pair (rows, columns) of them.
+        name: how the caller calls this argument: "kernel_size", "stride", "padding", "dilation".
+        least: the smallest number that is allowed.
+
+    Raises:
+        TypeError: neither a whole number nor a pair of them.
+        ValueError: a tuple or list of another length, or a number less than `least`.
+    """
+    expected = f"{name} must be a whole number or a pair (rows, columns) of them"
+    if isinstance(value, (tuple, list, torch.Size)):
+        if len(value) != 2:
+            raise ValueError(f"{expected}, got {len(value)} numbers")
+        pair = value
+    else:
+        pair = (value, value)
+    for number in pair:
+        if isinstance(number, (bool, np.bool_, np.ndarray, Tensor)) or not hasattr(number, "__index__"):
+            raise TypeError(f"{expected}, got {type(number).__name__}")
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}, got {operator.index(number)}")
+    return operator.index(pair[0]), operator.index(pair[1])
+
+
 def random_source(generator: torch.Generator | None) -> torch.Generator:
     """Return the generator to draw from, so that torch's global random state stays as it is.
 
@@ -265,6 +295,19 @@ def check_not_negative(value: float | Tensor, name: str) -> float:
     value = _number(value, name)
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
+    return value
+
+
+def check_probability(value: float | Tensor, name: str) -> float:
+    """Return `value`, a number or a tensor of none but one number (), if it lies in [0, 1].
+
+    Raises:
+        TypeError: no number.
+        ValueError: outside of [0, 1], or NaN.
+    """
+    value = _number(value, name)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a probability in [0, 1], got {value}")
     return value
 
 

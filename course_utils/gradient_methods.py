@@ -362,6 +362,9 @@ def _modified_gradient(method: str, model: nn.Module, inputs: Tensor, target: Te
 def deconvnet(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
     """Return the class score sent back through the deconvolutional network: ReLU acts on the backward signal.
 
+    A max pooling layer hands the signal to its switches, as `max_pooling.max_pool2d_backward` does. torch's own
+    backward pass is that step, with padding, dilation and ceil_mode as well, so it is the one that is used here.
+
     Args:
         model: as in `gradient`; every nonlinearity a nn.ReLU of its own, or a pooling.
         inputs, target: as in `gradient`.

@@ -1,4 +1,4 @@
-"""What all tests share: the commands of this Python's environment, and its kernel, come first; work shared out by unit."""
+"""What all tests share: the commands and the kernel of this Python's environment, and work shared out by unit."""
 
 import os
 import re

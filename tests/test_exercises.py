@@ -339,7 +339,8 @@ NESTED_FAULTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "no dict": (lambda inputs: (inputs, 3, [1.0]), r"type list \(value 3 of 3\); a dict"),
     "keys": (lambda inputs: (inputs, 3, {"b": 1.0}), r"keys of your dict \(value 3 of 3\).*\['b'\]"),
     "None inside": (lambda inputs: (inputs, 3, {"a": None}), r"None \(at key 'a'\)"),
-    "value inside": (lambda inputs: (inputs, 3, {"a": 1.5}), r"1 of the 1 numbers"),
+    "value inside": (lambda inputs: (inputs, 3, {"a": 1.5}), r"numbers are not \(value 3 of 3, at key 'a'\)"),
+    "tensor inside": (lambda inputs: (inputs + 1, 3, {"a": 1.0}), r"3 of the 3 numbers are not \(value 1 of 3\)\."),
 }
 
 
@@ -422,6 +423,37 @@ def test_relation_between_right_answers_is_demanded() -> None:
     exercise.check(lambda inputs: inputs)
     assert message_of(exercise, lambda inputs: 1.5 * torch.ones(1)) == "e: your numbers are fixed."
     assert message_of(exercise, lambda inputs: torch.zeros(1) - 5).endswith("right number. your numbers are fixed.")
+
+
+def parity(arguments: dict[str, Any], value: Any) -> tuple[str, str] | None:
+    if type(value) is not list:
+        return "form", "give a list."
+    wrong = [number for number in value if number % 2 != arguments["rest"]]
+    return (("odd" if arguments["rest"] == 0 else "even"), f"{wrong[0]} is wrong.") if wrong else None
+
+
+def by_fault(**mistakes: Any) -> Exercise:
+    """Return an exercise for which any list of even numbers is right in its first case, of odd ones in its second."""
+    cases = [Case({"rest": rest}, f"rest {rest}", fault=parity) for rest in (0, 1)]
+    return Exercise("e", lambda rest: [rest], lambda generator: cases, mistakes)
+
+
+def test_answer_of_any_look_is_right_without_a_fault() -> None:
+    by_fault().check(lambda rest: [rest + 2 * number for number in range(5)])
+
+
+def test_fault_is_told_in_place_of_a_comparison() -> None:
+    assert message_of(by_fault(), lambda rest: [rest, 7, rest]) == "e, rest 0: 7 is wrong."
+    assert message_of(by_fault(), lambda rest: None) == "e, rest 0: give a list."
+
+
+def test_mistake_is_known_by_its_faults_in_all_cases() -> None:
+    exercise = by_fault(
+        always_odd=Mistake(lambda rest: [1], "always odd."), swapped=Mistake(lambda rest: [1 - rest], "no.")
+    )
+    assert message_of(exercise, lambda rest: [3, 5]) == "e: always odd. Here, with rest 0: 3 is wrong."
+    assert message_of(exercise, lambda rest: [5 - rest]) == "e: no. Here, with rest 0: 5 is wrong."
+    assert message_of(exercise, lambda rest: [rest + rest // 1]) == "e, rest 1: 2 is wrong."
 
 
 FAILING = Exercise(
@@ -654,13 +686,13 @@ def changed(value: Any, change: Callable[[Tensor], Any]) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(changed(item, change) for item in value)
     if isinstance(value, int | float):
-        return type(value)(round(changed(torch.tensor(float(value)), change).item(), None if type(value) is int else 9))
+        number = change(torch.tensor([float(value)], dtype=torch.float64)).item()
+        return round(number) if type(value) is int else number
     if not isinstance(value, Tensor) or not value.numel():
         return value
     if value.is_floating_point():
-        return change(value)
-    rounded = change(value.double())
-    return rounded.round().to(value.dtype) if rounded.dtype == torch.float64 else rounded
+        return change(value.reshape(1)).reshape(()) if value.dim() == 0 else change(value)
+    return changed(value.double(), change).round().to(value.dtype)
 
 
 def first_tensor_changed(value: Any, change: Callable[[Tensor], Any]) -> Any:
@@ -732,8 +764,10 @@ def test_no_two_mistakes_share_a_hint(name: str) -> None:
 def test_mistake_gets_its_own_hint(name: str, mistake: str, seed: int) -> None:
     exercise = FUNCTIONS[name]
     verdict = verdict_of(name, exercise.mistakes[mistake].answer, seed)
+    hint = f"{exercise.name}: {exercise.mistakes[mistake].hint}"
     assert not verdict.right
-    assert verdict.message == f"{exercise.name}: {exercise.mistakes[mistake].hint}"
+    assert verdict.mistake == mistake
+    assert verdict.message == hint or verdict.message.startswith(f"{hint} Here, with ")
 
 
 @pytest.mark.parametrize(("name", "mistake"), [(name, mistake) for name in VALUES for mistake in VALUES[name].mistakes])

@@ -9,7 +9,7 @@ from torch import nn
 
 from course_utils import models, zoo
 
-SHIPPED = {"zoo": 0.97, "zoo-gap": 0.97, "zoo-alex": 0.95, "zoo-tagged": 0.95, "digits": 0.96}
+SHIPPED = {"zoo": 0.97, "zoo-gap": 0.97, "zoo-alex": 0.95, "zoo-tagged": 0.95, "zoo-dropout": 0.97, "digits": 0.96}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,8 @@ def test_weights_are_small(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_networks_are_flat_and_plain(name):
     plain = (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)
+    if name == "zoo-dropout":
+        plain += (nn.Dropout, nn.Dropout2d)
     model = models.load(name)
     assert type(model) is nn.Sequential
     assert not model.training

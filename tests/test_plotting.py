@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import re
+from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -15,11 +17,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import ConnectionPatch, Rectangle
 from matplotlib.text import Text
 from torch import Tensor
 
 from course_utils import plotting
 from course_utils.evaluation import ScoreTable
+from course_utils.receptive_fields import Layer, input_region
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.rand(4, 3, 12, 16, generator=GENERATOR)
@@ -32,7 +36,29 @@ TABLE = ScoreTable(
     ("pointing game", "mass"),
     torch.rand(3, 2, 9, generator=GENERATOR, dtype=torch.float64),
 )
+POINTS = {"VGG": (212.0, 71.5), "ResNet": (483.0, 75.2), "Inception": (3039.0, 80.4)}
 ReLU = {"$X_n$": torch.tensor([[1.0, -1.0], [-5.5, 2.25]]), "$X_{n+1}$": torch.tensor([[1.0, 0.0], [0.0, 2.25]])}
+POOL_IN = torch.arange(16.0).view(4, 4) - 3
+POOL_OUT = torch.tensor([[2.0, 4.0], [10.5, float("nan")]])
+SWITCHES = torch.zeros(4, 4, dtype=torch.bool)
+SWITCHES[1, 1] = SWITCHES[1, 3] = SWITCHES[3, 1] = True
+
+STEP = {
+    "inputs": torch.arange(20.0).view(4, 5),
+    "weight": torch.tensor([[1.0, -2.0], [3.0, 0.0]]),
+    "outputs": torch.full((4, 5), -7.5),
+    "shared": torch.tensor([[5, 1], [6, 2], [7, 3], [8, 4]]),
+}
+ARCS = {"$w_1$": torch.tensor([[0, 1], [2, 9]]), "$w_2$": torch.tensor([[1, 0]]), "none": torch.zeros(0, 2)}
+
+SYMBOLS = {"$M$": [["r_1 w_1", "0", "w_12"], ["−2.5", "r_2 w_4", ""]], "$x$": [["x_1"], ["x_2"], ["x_3"]]}
+FRAMED = torch.tensor([[True, False, False], [False, True, False]])
+DROPPED = torch.tensor([[False, False, True], [False, False, True]])
+LOSSES = {
+    name: {"training": (np.arange(5.0), IMAGES[0, 0, :3, :5]), "validation": IMAGES[0, 1, 0, :5]}
+    for name in ("one", "two", "a third panel with a longer title")
+}
+SPREAD = {"clean": torch.tensor([0.1, 0.2, 0.9]), "noise": torch.tensor([1.0, 2.0, 3.0, 4.0])}
 
 PICTURES = {
     "image_grid": lambda: plotting.image_grid(IMAGES, NAMES, heading="Images"),
@@ -48,8 +74,38 @@ PICTURES = {
     "explanation": lambda: plotting.explanation(IMAGES[0], MAPS[0], MASKS[0], "Gradient"),
     "matrices": lambda: plotting.matrices(ReLU, "Forward", "→"),
     "matrices, one small table": lambda: plotting.matrices({"w": MAPS[0, 0, :1, :2]}, "A heading far wider than it"),
+    "pooling_step": lambda: plotting.pooling_step(
+        POOL_IN, POOL_OUT, POOL_OUT, torch.zeros(4, 4), SWITCHES, (0, 2, 2, 2), (0, 1), "A window, and what it gets"
+    ),
+    "pooling_step, forward alone": lambda: plotting.pooling_step(MAPS[0, 0, :6, :6], MAPS[1, 0, :5, :5]),
     "curves": lambda: plotting.curves({"one": IMAGES[0, 0, 0], "two": IMAGES[0, 0, 1]}, "step", "score", "Curves"),
     "score_chart": lambda: plotting.score_chart(TABLE, ["edge detector"], 0.15, "Scores"),
+    "convolution_step": lambda: plotting.convolution_step(
+        STEP["inputs"], STEP["weight"], STEP["outputs"], 1, 1, 2, (1, 2), (0, 1), STEP["shared"], "A step"
+    ),
+    "shared_arcs": lambda: plotting.shared_arcs(
+        [f"${i}$\n$y = {i}$" for i in range(10)], ["10", "11", "12"], ARCS, "Arcs", "weight"
+    ),
+    "receptive_pyramid": lambda: plotting.receptive_pyramid([Layer(3)] * 2, 7, heading="Two layers"),
+    "receptive_pyramid, one output": lambda: plotting.receptive_pyramid([Layer(3, 2, 1)] * 3, 24, [1], "Stride 2"),
+    "receptive_pyramid, wide": lambda: plotting.receptive_pyramid(
+        [Layer(5, 1, 2 * d, d) for d in (1, 2, 4, 8)], 40, [3]
+    ),
+    "regions_over_image": lambda: plotting.regions_over_image(
+        IMAGES[0], {"layer 1": ((2, 4), (3, 7)), "layer 2, with a longer name": ((-3, 6), (1, 18))}, "Regions"
+    ),
+    "scatter": lambda: plotting.scatter(
+        POINTS, "field, pixels", "accuracy, %", "Published", True, {"Inception": "left"}
+    ),
+    "symbol_matrices": lambda: plotting.symbol_matrices(
+        SYMBOLS, {"$M$": MAPS[0, 0, :2, :3]}, {"$M$": FRAMED}, {"$M$": DROPPED}, ["="], "A product"
+    ),
+    "symbol_matrices, as wide as can be": lambda: plotting.symbol_matrices(
+        {name: [[f"w_{i}{j}" for i in range(1, 10)] for j in range(1, 10)] for name in ("$W$", "gradient")}
+    ),
+    "curve_grid": lambda: plotting.curve_grid(LOSSES, "epoch", "loss (nats)", "Losses", 2, {"one": 3.0}, (0, 1)),
+    "distributions": lambda: plotting.distributions(SPREAD, "entropy (nats)", "Spread", "clean"),
+    "distributions of two measures": lambda: plotting.distributions({"a": SPREAD, "b": SPREAD}, "nats"),
     "message": lambda: plotting.message("No picture: " + "something went wrong " * 8),
 }
 
@@ -141,7 +197,7 @@ def test_the_text_of_a_picture_names_its_heading_and_titles() -> None:
 SIGNED_PICTURES = ["heatmap_grid", "heatmap_grid over images", "method_grid", "explanation", "matrices"]
 
 
-@pytest.mark.parametrize("name", SIGNED_PICTURES)
+@pytest.mark.parametrize("name", [*SIGNED_PICTURES, "pooling_step"])
 def test_signed_colours_are_centred_on_zero(name: str) -> None:
     for image in maps_in(picture(name)):
         assert image.norm(0.0) == 0.5
@@ -326,6 +382,236 @@ def test_the_arrow_stands_between_the_tables() -> None:
     assert [[t.get_text() for t in ax.texts].count("→") for ax in panels(figure)] == [0, 1]
 
 
+def frames(ax: Axes) -> list[tuple[float, ...]]:
+    """The frames drawn on a table: first row and column, rows and columns."""
+    return [(r.get_y() + 0.5, r.get_x() + 0.5, r.get_height(), r.get_width()) for r in ax.patches]
+
+
+def test_a_pooling_step_shows_values_on_top_and_gradients_below() -> None:
+    shown = [[t.get_text() for t in ax.texts if t.get_text() not in "→←"] for ax in panels(picture("pooling_step"))]
+    assert shown[0] == [plotting._number(v, 2) for v in POOL_IN.flatten().tolist()]
+    assert shown[1] == shown[3] == ["2", "4", "10.5"]
+    assert shown[2] == ["0"] * 16
+
+
+def test_a_pooling_step_outlines_the_window_and_its_output() -> None:
+    large, small, back, signal = panels(picture("pooling_step"))
+    assert frames(large)[-1] == frames(back)[-1] == (0, 2, 2, 2)
+    assert frames(small) == frames(signal) == [(0, 1, 1, 1)]
+
+
+def test_a_pooling_step_frames_the_switches_and_writes_them_bold() -> None:
+    large = panels(picture("pooling_step"))[0]
+    framed = [(round(row), round(column)) for row, column, *_ in frames(large)[:-1]]
+    bold = [t.get_text() for t in large.texts if t.get_fontweight() == "bold"]
+    assert framed == [(1, 1), (1, 3), (3, 1)]
+    assert bold == ["2", "4", "10"]
+
+
+def test_a_pooling_step_has_one_scale_for_the_values_and_one_for_the_gradients() -> None:
+    scales = [image.norm.vmax for image in maps_in(picture("pooling_step"))]
+    assert scales == [12, 12, 10.5, 10.5]
+
+
+def test_a_cell_that_is_not_computed_yet_is_grey_and_not_white() -> None:
+    below = panels(picture("pooling_step"))[1].images[0].get_array()
+    assert below.tolist() == [[1, 1], [1, 0.92]]
+
+
+def cells_of(ax: Axes) -> dict[tuple[int, int], str]:
+    """The texts of a table by (row, column)."""
+    return {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in ax.texts}
+
+
+def frames_of(ax: Axes, colour: str) -> list[tuple[int, int]]:
+    """The first (row, column) in each frame of a colour."""
+    frames = [patch for patch in ax.patches if patch.get_edgecolor() == to_rgba(colour)]
+    return sorted((round(f.get_y() + 0.5), round(f.get_x() + 0.5)) for f in frames)
+
+
+def test_a_convolution_step_shows_kernel_padded_input_and_output() -> None:
+    kernel, padded, output = picture("convolution_step").axes
+    assert cells_of(kernel) == {(0, 0): "1", (0, 1): "−2", (1, 0): "3", (1, 1): "0"}
+    assert cells_of(padded)[1, 1] == "0" and cells_of(padded)[4, 5] == "19" and len(cells_of(padded)) == 6 * 7
+    assert set(cells_of(output).values()) == {"−7.5"}
+
+
+def test_a_convolution_step_frames_the_window_with_its_holes_and_the_lit_output() -> None:
+    _, padded, output = picture("convolution_step").axes
+    assert frames_of(padded, plotting.OUTLINE) == [(1, 2), (1, 4), (3, 2), (3, 4)]
+    assert frames_of(output, plotting.OUTLINE) == [(1, 2)]
+
+
+@pytest.mark.parametrize("stride", [1, 3, (2, 1)])
+def test_the_window_of_a_convolution_step_stands_at_stride_times_the_position(stride: int | tuple[int, int]) -> None:
+    figure = plotting.convolution_step(torch.rand(9, 9), torch.rand(2, 2), torch.rand(2, 3), stride, position=(1, 2))
+    rows, columns = (stride, stride) if isinstance(stride, int) else stride
+    assert frames_of(figure.axes[1], plotting.OUTLINE) == [(rows, 2 * columns)]
+
+
+def test_a_convolution_step_frames_the_chosen_weight_and_both_ends_of_its_connections() -> None:
+    kernel, padded, output = picture("convolution_step").axes
+    assert frames_of(kernel, "black") == [(0, 1)]
+    assert frames_of(padded, "black") == [(1, 2), (1, 3), (1, 4), (1, 5)]
+    assert frames_of(output, "black") == [(1, 0), (1, 1), (1, 2), (1, 3)]
+
+
+def test_the_connection_of_the_lit_output_is_the_only_thick_line() -> None:
+    lines = [artist for artist in picture("convolution_step").artists if isinstance(artist, ConnectionPatch)]
+    assert [line.get_linewidth() > 2 for line in lines] == [False, False, True, False]
+
+
+def test_all_cells_of_a_convolution_step_are_of_one_size() -> None:
+    figure = picture("convolution_step")
+    FigureCanvasAgg(figure).draw()
+    sizes = [np.diff(ax.transData.transform([(0, 0), (1, 1)]), axis=0).ravel() for ax in figure.axes]
+    np.testing.assert_allclose(sizes, np.broadcast_to(sizes[0], (3, 2)), rtol=0.02)  # a pixel of rounding in 40
+
+
+def test_an_arc_joins_the_two_neurons_that_it_names() -> None:
+    [ax] = picture("shared_arcs").axes
+    places = {t.get_text().split("$")[1] if "$" in t.get_text() else t.get_text(): t.get_position() for t in ax.texts}
+    drawn = [line.get_xydata().tolist() for line in ax.lines if len(line.get_xdata())]
+    wanted = [("1", "10"), ("9", "12"), ("0", "11")]  # from below to above, weight by weight
+    np.testing.assert_allclose(drawn, [[places[lower], places[upper]] for lower, upper in wanted])
+
+
+def test_arcs_of_one_weight_look_alike_and_those_of_another_different() -> None:
+    [ax] = picture("shared_arcs").axes
+    first, second, third = [(line.get_color(), line.get_linestyle()) for line in ax.lines if len(line.get_xdata())]
+    assert first == second != third
+    [legend] = picture("shared_arcs").legends
+    assert [text.get_text() for text in legend.get_texts()] == list(ARCS)
+
+
+def boxes(figure: Figure) -> list[Rectangle]:
+    """The elements of a pyramid, input first, each row from left to right."""
+    found = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    return sorted(found, key=lambda patch: (round(patch.get_y(), 3), patch.get_x()))
+
+
+def is_dashed(patch: Rectangle) -> bool:
+    return patch.get_linestyle() != "-"
+
+
+def test_a_pyramid_has_a_box_for_each_element_of_each_layer() -> None:
+    rows = Counter(round(box.get_y(), 3) for box in boxes(picture("receptive_pyramid")))
+    assert [rows[y] for y in sorted(rows)] == [7, 5, 3]
+
+
+def test_an_element_stands_above_the_middle_of_what_it_sees() -> None:
+    # Kernel 4, stride 2: the first output sees the inputs 0 to 3, the second 2 to 5; their middles are 1.5 and 3.5.
+    drawn = boxes(plotting.receptive_pyramid([Layer(4, 2)], 6, [0]))
+    middles = [box.get_x() + box.get_width() / 2 for box in drawn]
+    cell = middles[1] - middles[0]
+    assert np.allclose(np.array(middles[6:]) / cell - middles[0] / cell, [1.5, 3.5])
+
+
+def test_a_pyramid_colours_what_the_output_reads_and_nothing_else() -> None:
+    # Dilation 2 in two layers: output 1 reads 1, 3, 5 of layer 1 and 1, 3, 5, 7, 9 of the input of 12.
+    drawn = boxes(plotting.receptive_pyramid([Layer(3, dilation=2)] * 2, 12, [1]))
+    coloured = [k for k, box in enumerate(drawn) if to_rgba(box.get_facecolor()) != to_rgba("white")]
+    assert coloured == [1, 3, 5, 7, 9, 12 + 1, 12 + 3, 12 + 5, 12 + 8 + 1]
+
+
+def test_padding_in_a_pyramid_is_dashed_and_nothing_is_followed_below_it() -> None:
+    # Output 0 reads the padding left of layer 1, and layer 1's outputs 0 and 1; below the padding there is nothing.
+    drawn = boxes(plotting.receptive_pyramid([Layer(3, 1, 1)] * 2, 5, [0]))
+    rows = [[box for box in drawn if round(box.get_y(), 3) == y] for y in sorted({round(b.get_y(), 3) for b in drawn})]
+    assert [[is_dashed(box) for box in row] for row in rows[:2]] == [[True] + [False] * 5 + [True]] * 2
+    assert not any(is_dashed(box) for box in rows[2])
+    coloured = [[box.get_linewidth() > 1 for box in row] for row in rows]
+    assert coloured[0] == [True, True, True, True, False, False, False]  # no box is drawn left of the input's padding
+    assert coloured[1] == [True, True, True, False, False, False, False]
+
+
+def test_the_text_of_a_pyramid_gives_region_and_elements_read() -> None:
+    alt = plotting.receptive_pyramid([Layer(3, 1, 1), Layer(3, 1, 2, 2)], 9, [0, 4]).alt
+    assert "output 0 sees the inputs −3 to 3, 4 of 7 read; output 4 sees the inputs 1 to 7" in alt
+
+
+def test_the_pyramid_s_regions_are_those_of_the_unit() -> None:
+    layers = [Layer(4, 2, 1, 1), Layer(2, 2), Layer(3, 1, 2, 2)]
+    alt = plotting.receptive_pyramid(layers, 40, [0, 3, 7]).alt.replace("−", "-")
+    regions = [tuple(map(int, found)) for found in re.findall(r"inputs (-?\d+) to (-?\d+)", alt)]
+    assert regions == [input_region(layers, position) for position in (0, 3, 7)]
+
+
+@pytest.mark.parametrize(
+    ("layers", "size", "positions", "message"),
+    [
+        ([], 5, None, "layers is empty"),
+        ([Layer(3), Layer(5)], 5, None, "layer 2 has no output: its kernel spans 5 elements, but .* it gets 3"),
+        ([Layer(3)], 5, [3], "position 3 is out of range: the last layer has 3 outputs"),
+        ([Layer(3)], 5, [-1], "position -1 is out of range"),
+        ([Layer((3, 5))], 9, None, "layer 1 has a pair"),
+    ],
+)
+def test_a_pyramid_that_cannot_be_drawn_is_refused(layers: list, size: int, positions: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plotting.receptive_pyramid(layers, size, positions)
+
+
+def test_a_region_is_framed_around_its_pixels() -> None:
+    figure = plotting.regions_over_image(IMAGES[0], {"a": ((2, 4), (3, 7))})
+    (frame,) = [patch for patch in figure.axes[0].patches if patch.get_label() == "a"]
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((2.5, 1.5), 5, 3)
+
+
+def test_what_lies_beyond_the_image_is_hatched_and_in_the_picture() -> None:
+    (ax,) = picture("regions_over_image").axes
+    (beyond,) = [patch for patch in ax.patches if patch.get_hatch()]
+    assert (beyond.get_xy(), beyond.get_width(), beyond.get_height()) == ((-0.5, -3.5), 19, 15)
+    assert ax.get_xlim()[1] > 18.5 and ax.get_ylim()[1] < -3.5
+
+
+def test_a_region_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"regions\['a'\] must end after it begins"):
+        plotting.regions_over_image(IMAGES[0], {"a": ((2, 1), (3, 7))})
+    with pytest.raises(ValueError, match="regions is empty"):
+        plotting.regions_over_image(IMAGES[0], {})
+
+
+def test_a_scatter_has_a_dot_at_each_point_and_its_name_beside_it() -> None:
+    (ax,) = picture("scatter").axes
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines]
+    assert dots == list(POINTS.values())
+    assert {text.get_text(): text.get_ha() for text in ax.texts} == {
+        "VGG": "left", "ResNet": "left", "Inception": "right"
+    }  # fmt: skip
+    assert ax.get_xscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("side", "where"), [("right", (1, 0)), ("left", (-1, 0)), ("above", (0, 1)), ("below", (0, -1))]
+)
+def test_a_name_stands_on_the_side_that_is_asked_for(side: str, where: tuple[int, int]) -> None:
+    figure = plotting.scatter({"A": (1, 1), "name": (2, 2), "B": (3, 3)}, "x", "y", sides={"name": side})
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (name,) = [text for text in figure.axes[0].texts if text.get_text() == "name"]
+    box, dot = name.get_window_extent(canvas.get_renderer()), figure.axes[0].transData.transform((2, 2))
+    beside = (int(box.x0 > dot[0]) - int(box.x1 < dot[0]), int(box.y0 > dot[1]) - int(box.y1 < dot[1]))
+    assert beside == where
+
+
+def test_a_scatter_without_points_or_with_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="points is empty"):
+        plotting.scatter({}, "x", "y")
+    with pytest.raises(ValueError, match=r"sides names \['LeNet'\]"):
+        plotting.scatter(POINTS, "x", "y", sides={"LeNet": "left"})
+    with pytest.raises(ValueError, match=r"sides must be of .*, got \['beside'\]"):
+        plotting.scatter(POINTS, "x", "y", sides={"VGG": "beside"})
+
+
+def test_the_first_five_weights_of_arcs_differ_in_their_colours_and_in_their_dashes() -> None:
+    arcs = {str(k): torch.tensor([[0, k]]) for k in range(5)}
+    [ax] = plotting.shared_arcs(list("abcde"), ["top"], arcs).axes
+    lines = [line for line in ax.lines if len(line.get_xdata())]
+    assert len({line.get_color() for line in lines}) == 5
+    assert len({str(line._unscaled_dash_pattern) for line in lines}) == 5  # get_linestyle() tells "--" for all dashes
+
+
 def test_curves_draw_their_points_with_labels() -> None:
     figure = plotting.curves({"a": (torch.tensor([0.0, 2.0]), torch.tensor([1.0, 3.0])), "b": [5.0, 6.0]}, "x", "y")
     [ax] = figure.axes
@@ -419,6 +705,25 @@ def test_the_png_has_the_size_of_the_figure() -> None:
         (lambda: plotting.method_grid(IMAGES, {"m": MAPS[:2]}), r"maps\['m'\] must be 4 in number, got 2"),
         (lambda: plotting.matrices({}), "tables is empty"),
         (lambda: plotting.matrices({"a": torch.rand(3)}), r"tables\['a'\] must be of shape \(rows, columns\)"),
+        (lambda: plotting.pooling_step(POOL_IN[0], POOL_OUT), r"inputs must be of shape \(rows, columns\), got \(4,\)"),
+        (lambda: plotting.pooling_step(POOL_IN, POOL_OUT, POOL_OUT), "must be given together"),
+        (lambda: plotting.pooling_step(POOL_IN, POOL_OUT, POOL_IN, POOL_IN), r"output_gradient must .* got \(4, 4\)"),
+        (lambda: plotting.pooling_step(POOL_IN, POOL_OUT, switches=POOL_OUT), r"switches must be .* got \(2, 2\)"),
+        (lambda: plotting.convolution_step(MAPS, MAPS[0, 0], MAPS[0, 0]), r"inputs must be of shape \(rows, columns\)"),
+        (
+            lambda: plotting.convolution_step(MAPS[0, 0], MAPS[0, 0], MAPS[0, 0], position=(12, 0)),
+            r"position \(12, 0\) is not in a table of 12 x 16",
+        ),
+        (
+            lambda: plotting.convolution_step(MAPS[0, 0], STEP["weight"], MAPS[0, 0], chosen=(0, 2)),
+            r"chosen \(0, 2\) is not in a table of 2 x 2",
+        ),
+        (
+            lambda: plotting.convolution_step(MAPS[0, 0], MAPS[0, 0], MAPS[0, 0], shared=torch.tensor([[0, 192]])),
+            "shared must hold numbers of the 192 outputs and the 192 inputs",
+        ),
+        (lambda: plotting.shared_arcs([], ["1"], {}), "below and above must each name at least one neuron"),
+        (lambda: plotting.shared_arcs(["1"], ["2"], {"w": torch.tensor([[0, 1]])}), r"arcs\['w'\] names neurons bey"),
         (lambda: plotting.curves({}, "x", "y"), "lines is empty"),
         (lambda: plotting.curves({"a": ([1, 2], [1, 2, 3])}, "x", "y"), r"lines\['a'\] must be x \(n,\) and y \(n,\)"),
         (lambda: plotting.score_chart(TABLE, ["nobody"]), r"controls \['nobody'\] are not in the table"),
@@ -428,3 +733,130 @@ def test_the_png_has_the_size_of_the_figure() -> None:
 def test_bad_arguments_are_refused_by_name(draw, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+# Matrices of symbols
+
+
+def test_a_matrix_of_symbols_shows_its_entries_as_formulas() -> None:
+    figure = plotting.symbol_matrices({"$M$": [["r_1 w_12", "0"], ["−2.5", ""]]})
+    assert [t.get_text() for t in figure.axes[0].texts if t.get_text()] == ["$r_{1} w_{12}$", "0", "−2.5"]
+
+
+def test_framed_entries_have_a_frame_and_dropped_ones_are_hatched() -> None:
+    matrix = picture("symbol_matrices").axes[0]
+    frames = [patch.get_xy() for patch in matrix.patches if not patch.get_fill()]
+    hatched = [patch.get_xy() for patch in matrix.patches if patch.get_hatch()]
+    assert [(round(x), round(y)) for x, y in frames] == [(0, 0), (1, 1)]
+    assert hatched == [(1.5, -0.5), (1.5, 0.5)]
+
+
+def test_a_zero_and_a_dropped_entry_are_paler_than_the_others() -> None:
+    colours = {t.get_text(): t.get_color() for t in picture("symbol_matrices").axes[0].texts if t.get_text()}
+    assert colours["0"] == colours["$w_{12}$"] != colours["$r_{1} w_{1}$"] == "black"
+
+
+def test_a_matrix_of_symbols_is_coloured_by_its_values_and_white_without() -> None:
+    coloured, plain = (ax.images[0].get_array() for ax in picture("symbol_matrices").axes)
+    np.testing.assert_allclose(coloured, MAPS[0, 0, :2, :3], rtol=1e-6)
+    assert plain.mask.all()
+
+
+def test_a_sign_stands_before_the_second_matrix() -> None:
+    first, second = picture("symbol_matrices").axes
+    assert [[t.get_text() for t in ax.texts].count("=") for ax in (first, second)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({},), "tables is empty"),
+        (({"a": []},), "rows of one length"),
+        (({"a": [["1", "2"], ["3"]]},), "rows of one length"),
+        (({"a": [["1"]]}, {"b": [[1.0]]}), "values .* have no table"),
+        (({"a": [["1"]]}, {"a": [[1.0, 2.0]]}), "shape"),
+        (({"a": [["1"]]}, None, {"b": [[1.0]]}), "framed .* have no table"),
+        (({"a": [["1"]]}, None, None, {"a": [[1.0], [2.0]]}), "dropped"),
+    ],
+)
+def test_symbols_that_do_not_fit_are_refused(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plotting.symbol_matrices(*arguments)
+
+
+# Curves in panels, distributions
+
+
+def test_several_runs_are_drawn_as_their_mean_in_a_band_from_lowest_to_highest() -> None:
+    ax = picture("curve_grid").axes[0]
+    runs = IMAGES[0, 0, :3, :5].double()
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), runs.mean(0), rtol=1e-6)
+    [band] = ax.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose([heights.min(), heights.max()], [runs.min(), runs.max()], rtol=1e-6)
+
+
+def test_panels_of_curves_share_their_axes_and_limits() -> None:
+    shown = [ax for ax in picture("curve_grid").axes if ax.axison]
+    assert [ax.get_title().replace("\n", " ") for ax in shown] == list(LOSSES)
+    assert {ax.get_ylim() for ax in shown} == {(0, 1)} and len({ax.get_xlim() for ax in shown}) == 1
+
+
+def test_a_mark_stands_in_its_panel_alone() -> None:
+    shown = [ax for ax in picture("curve_grid").axes if ax.axison]
+    marked = [[line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"] for ax in shown]
+    assert marked == [[3.0], [], []]
+
+
+def test_the_axes_of_panels_of_curves_are_named_where_they_end() -> None:
+    first, second, third, *_ = picture("curve_grid").axes
+    assert [ax.get_xlabel() for ax in (first, second, third)] == ["", "epoch", "epoch"]
+    assert [ax.get_ylabel() for ax in (first, second, third)] == ["loss (nats)", "", "loss (nats)"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({}, "x", "y"), "panels is empty"),
+        (({"a": {"b": ([1.0, 2.0], [1.0])}}, "x", "y"), "must be x"),
+        (({"a": {"b": [1.0]}}, "x", "y", "", 3, {"c": 1.0}), "marks .* have no panel"),
+    ],
+)
+def test_panels_of_curves_that_do_not_fit_are_refused(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plotting.curve_grid(*arguments)
+
+
+def test_a_distribution_shows_every_number_its_quarters_and_its_median() -> None:
+    [ax] = picture("distributions").axes
+    dots = [sorted(line.get_xdata()) for line in ax.lines if line.get_marker() == "."]
+    np.testing.assert_allclose(np.concatenate(dots), [0.1, 0.2, 0.9, 1, 2, 3, 4], rtol=1e-6)
+    boxes = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in ax.patches]
+    np.testing.assert_allclose(boxes, [(0.15, 0.55), (1.75, 3.25)], rtol=1e-6)
+    medians = [line.get_xdata()[0] for line in ax.lines if line.get_linewidth() == 2 and len(line.get_xdata()) == 2]
+    np.testing.assert_allclose(medians, [0.2, 2.5], rtol=1e-6)
+
+
+def test_the_median_of_the_reference_runs_through_the_panel() -> None:
+    [ax] = picture("distributions").axes
+    [line] = [line for line in ax.lines if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(line.get_xdata(), 0.2, rtol=1e-6)
+
+
+def test_the_text_of_distributions_gives_the_medians() -> None:
+    assert "noise median 2.50" in picture("distributions").alt
+
+
+@pytest.mark.parametrize(
+    ("groups", "reference", "message"),
+    [
+        ({}, None, "groups is empty"),
+        ({"a": []}, None, "finite numbers, got none"),
+        ({"a": [1.0, float("nan")]}, None, "finite numbers"),
+        ({"a": [1.0]}, "b", "no group"),
+        ({"m": {"a": [1.0]}, "n": {"b": [1.0]}}, None, "must have the groups"),
+    ],
+)
+def test_distributions_that_do_not_fit_are_refused(groups: dict, reference: str | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plotting.distributions(groups, "x", reference=reference)

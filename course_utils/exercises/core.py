@@ -205,6 +205,10 @@ class Case:
         expected: the right answer where it is known in closed form, else the reference is asked.
         statistic: what is compared in place of the numbers, if these are random.
         raises: whether the network raises an error here. The answer must let it through, and leave nothing changed.
+        fault: for answers that may look in many ways and all be right, such as a plan of a network: (arguments as
+            built, value) -> None if the value is right, else the name of what is wrong, and the sentence that tells it.
+            Nothing is compared with the reference then; an answer is a known mistake if its faults have the same names,
+            and the sentence follows the hint. A function of a module, which takes any value and raises nothing.
     """
 
     arguments: Mapping[str, Any]
@@ -213,6 +217,7 @@ class Case:
     expected: Any = None
     statistic: Statistic | None = None
     raises: bool = False
+    fault: Callable[[dict[str, Any], Any], tuple[str, str] | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -352,7 +357,8 @@ class Exercise:
                     continue
                 known = self._recognise(cases, answers, expected)
                 if known is not None:
-                    return Verdict(False, f"{self.name}: {self.mistakes[known].hint}", mistake=known)
+                    here = f" Here, with {case.note}: {complaint}" if case.fault is not None else ""
+                    return Verdict(False, f"{self.name}: {self.mistakes[known].hint}{here}", mistake=known)
                 unrelated = self._broken_relation(cases, answers, expected)
                 return Verdict(False, f"{place}: {' '.join(filter(None, [complaint, broken, unrelated]))}")
         if len(answers) < len(cases):
@@ -407,6 +413,9 @@ class Exercise:
 
     def _complaint(self, case: Case, right: Any, came: Any) -> str | None:
         """Return what is wrong with `came` (its form goes before its values), or None."""
+        if case.fault is not None:
+            found = case.fault(build(case.arguments), came)
+            return None if found is None else found[1]
         if form := _complaint_of_form(right, came):
             return form
         if case.statistic is None:
@@ -447,6 +456,12 @@ class Exercise:
             try:
                 wrong = self._value(mistake.answer, case)
             except Exception:  # this mistake gives no answer here, so this case cannot tell
+                continue
+            if case.fault is not None:
+                names = [found and found[0] for found in (case.fault(build(case.arguments), v) for v in (came, wrong))]
+                if names[0] != names[1]:
+                    return None
+                telling = telling or names[1] is not None
                 continue
             compared = (self._measured(case, right, value) for value in (came, wrong))
             distance = _agreement(*compared, _relative_tolerance(right, case.tolerance))
@@ -639,6 +654,7 @@ class _Watch:
         self.models = {name: value for name, value in arguments.items() if isinstance(value, nn.Module)}
         self.settings = {name: _settings(model) for name, model in self.models.items()}
         self.weights = {name: [p.detach().clone() for p in model.parameters()] for name, model in self.models.items()}
+        self.buffers = {name: [b.detach().clone() for b in model.buffers()] for name, model in self.models.items()}
         given = any(isinstance(value, torch.Generator) for value in arguments.values())
         self.random_state = _random_state() if given else None
         self.gradients = torch.is_grad_enabled()
@@ -661,6 +677,11 @@ class _Watch:
                 )
             if not all(_same(now, before) for now, before in zip(model.parameters(), self.weights[name], strict=True)):
                 return f"your function changed the weights of `{name}`. Leave them as you found them."
+            if not all(_same(now, before) for now, before in zip(model.buffers(), self.buffers[name], strict=True)):
+                return (
+                    f"your function changed the running statistics of `{name}`, as batch norm does in train mode. "
+                    "Leave them as you found them."
+                )
         if self.random_state is not None and _random_state() != self.random_state:
             return (
                 "your function drew from the global random state, although a generator was given. "
@@ -827,7 +848,9 @@ def _complaint_of_tensor(right: Tensor, came: Any, where: str) -> str | None:
 
 
 def _complaint_of_values(right: Any, came: Any, tolerance: float | Tensor) -> str | None:
-    for expected, given in zip(_leaves(right) or [], _leaves(came) or [], strict=True):
+    if (leaves := _leaves(right)) is None:  # Raised: nothing to compare
+        return None
+    for place, expected, given in zip(_places(right), leaves, _leaves(came) or [], strict=True):
         difference = (given.double() - expected.double()).abs()
         if not expected.is_floating_point():
             off = difference > 0
@@ -836,13 +859,28 @@ def _complaint_of_values(right: Any, came: Any, tolerance: float | Tensor) -> st
         else:
             off = ~(difference <= max(tolerance * _largest(expected), 1e-7))
         if off.any():
-            return _describe_difference(expected, difference, off)
+            return _describe_difference(place, expected, difference, off)
     return None
 
 
-def _describe_difference(expected: Tensor, difference: Tensor, off: Tensor) -> str:
+def _places(value: Any) -> list[str]:
+    """Return for each of `_leaves` where it is in a value of several parts: " (value 2 of 3, value 1 of 4)", or ""."""
+
+    def inside(value: Any, way: tuple[str, ...]) -> list[str]:
+        if type(value) is dict:
+            parts = [(value[key], f"at key {key!r}") for key in sorted(value, key=repr)]
+        elif type(value) in (tuple, list):
+            parts = [(item, f"value {i} of {len(value)}") for i, item in enumerate(value, start=1)]
+        else:
+            return [f" ({', '.join(way)})" if way else ""]
+        return [place for item, step in parts for place in inside(item, (*way, step))]
+
+    return inside(value, ())
+
+
+def _describe_difference(place: str, expected: Tensor, difference: Tensor, off: Tensor) -> str:
     """Say where and by how much an answer is off, in relation to the largest right number, never a right number."""
-    text = f"shape and dtype are right, but {off.sum().item()} of the {off.numel()} numbers are not."
+    text = f"shape and dtype are right, but {off.sum().item()} of the {off.numel()} numbers are not{place}."
     if off.dim():
         worst = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), off.shape))
         text += f" The largest difference is at index {worst}"
