@@ -306,6 +306,8 @@ def gradient_check(
     _check_point(function, inputs)
     if not isinstance(gradient, Tensor):
         raise TypeError(f"gradient must be a torch.Tensor, got {type(gradient).__name__}")
+    if not gradient.is_floating_point():
+        raise TypeError(f"gradient must be a float tensor, got dtype {gradient.dtype}")
     if gradient.shape != inputs.shape:
         raise ValueError(
             f"gradient must have the shape of inputs, {tuple(inputs.shape)}, got {tuple(gradient.shape)}: one "

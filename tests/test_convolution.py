@@ -444,6 +444,27 @@ def test_counts_are_plain_ints() -> None:
     assert {type(count) for count in convolution.count_parameters(1, 2, 3, 4, bias=False).values()} == {int}
 
 
+# --- the worked numbers of the lab ----------------------------------------------------------------------------------
+
+
+def test_worked_numbers_of_the_lab_are_right() -> None:
+    def sheet(*rows: list[float]) -> Tensor:
+        return torch.tensor(rows)[None, None]
+
+    image, kernel = sheet([1.0, 2, 0], [0, 3, 1]), sheet([1.0, -1], [2, 0])
+    assert convolution.output_size((6, 8), 3, stride=2) == (2, 3)
+    assert convolution.conv2d(image, kernel, torch.tensor([10.0])).flatten().tolist() == [9, 18]
+    assert convolution.connections(2, (2, 3))[1, 0].tolist() == [[0, 3], [1, 4]]
+    assert convolution.count_parameters(1, 1, 2, 3) == {"dense": 40, "local": 20, "shared": 5}
+    by_weight = convolution.weight_gradient(
+        sheet([1.0, 0, 2], [3, 1, 0], [2, 4, 1]), sheet([2.0, -1], [0, 3]), kernel_size=2
+    )
+    assert by_weight[0, 0].tolist() == [[5, -2], [17, 5]]
+    back, row = sheet([1.0, 10]), sheet([2.0, 3, 4])
+    assert convolution.input_gradient(back, row, (1, 4)).flatten().tolist() == [2, 23, 34, 40]
+    assert convolution.input_gradient(back, row, (1, 5), stride=2).flatten().tolist() == [2, 3, 24, 30, 40]
+
+
 # --- nothing that the caller passed is changed --------------------------------------------------------------------
 
 
@@ -573,6 +594,11 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         r"input_size must be a whole number or a pair .* got Tensor",
     ),
     "matrix of no kernel": (lambda: convolution.conv_matrix(W[0], 6), ValueError, r"weight must have shape"),
+    "NaN in the inputs on the way back": (
+        lambda: convolution.weight_gradient(X / 0 * 0, G, (3, 2)),
+        ValueError,
+        r"inputs must be finite, got 180 NaN",
+    ),
     "gradient of another size": (
         lambda: convolution.weight_gradient(X, G, (3, 3)),
         ValueError,

@@ -7,6 +7,7 @@ import importlib.util
 import pickle
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -141,6 +142,10 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "returns None": (returning(lambda right: None), r"you returned None.*return statement"),
     "numpy": (returning(lambda right: right.numpy()), r"numpy array; return a torch tensor"),
     "list": (returning(lambda right: right.tolist()), r"a value of type list; return a plain torch tensor"),
+    "another device": (
+        returning(lambda right: right.to("meta")),
+        r"is on the device meta; the arguments are on the CPU",
+    ),
     "sparse": (returning(lambda right: right.to_sparse()), r"you returned a sparse tensor; return a dense one"),
     "leaves Python": (doing(lambda model, inputs: sys.exit(3)), r"raised SystemExit \(3\) in line"),
     "subclass": (returning(lambda right: right.as_subclass(Agreeable)), r"Agreeable; return a plain torch tensor"),
@@ -208,7 +213,7 @@ def test_right_answers_are_accepted_in_any_form(name: str) -> None:
 
 def test_success_is_one_printed_line(capsys: pytest.CaptureFixture[str]) -> None:
     TOY.check(triple)
-    assert capsys.readouterr().out == "triple: right on all 2 cases.\n"
+    assert capsys.readouterr().out == "triple: right on all 3 cases.\n"
 
 
 def test_unsolved_exercise_raises_its_own_not_implemented_error() -> None:
@@ -249,6 +254,21 @@ def test_cases_are_fixed_by_the_seed_and_the_first_by_nothing() -> None:
     assert torch.equal(draw(1)[1], draw(1)[1])
     assert not torch.equal(draw(1)[1], draw(2)[1])
     assert torch.equal(draw(1)[0], draw(2)[0])
+
+
+def test_answer_that_keeps_what_it_gave_is_wrong_the_second_time() -> None:
+    kept: dict[Any, Tensor] = {}
+
+    def answer(model: nn.Module, inputs: Tensor, shift: float = 0.0, generator: Any = None) -> Tensor:
+        kept[inputs.shape] = kept.get(inputs.shape, 0) + triple(model, inputs, shift)
+        return kept[inputs.shape]
+
+    assert message_of(TOY, answer).startswith("triple, a fixed case, a second time: shape and dtype are right")
+
+
+def test_check_leaves_the_default_dtype_alone() -> None:
+    TOY.check(doing(lambda model, inputs: torch.set_default_dtype(torch.float64)))
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_check_leaves_the_random_state_alone() -> None:
@@ -339,7 +359,7 @@ NESTED_FAULTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "no dict": (lambda inputs: (inputs, 3, [1.0]), r"type list \(value 3 of 3\); a dict"),
     "keys": (lambda inputs: (inputs, 3, {"b": 1.0}), r"keys of your dict \(value 3 of 3\).*\['b'\]"),
     "None inside": (lambda inputs: (inputs, 3, {"a": None}), r"None \(at key 'a'\)"),
-    "value inside": (lambda inputs: (inputs, 3, {"a": 1.5}), r"numbers are not \(value 3 of 3, at key 'a'\)"),
+    "value inside": (lambda inputs: (inputs, 3, {"a": 1.5}), r"the number is not right \(value 3 of 3, at key 'a'\)"),
     "tensor inside": (lambda inputs: (inputs + 1, 3, {"a": 1.0}), r"3 of the 3 numbers are not \(value 1 of 3\)\."),
 }
 
@@ -348,6 +368,7 @@ NESTED_FAULTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
 def test_answers_of_several_parts_are_checked_part_by_part(fault: str) -> None:
     exercise = single(lambda inputs: (inputs, 3, {"a": 1.0}))
     exercise.check(lambda inputs: [inputs, 3.0, {"a": np.float64(1)}])
+    exercise.check(lambda inputs: [inputs, 3, defaultdict(float, a=1.0)])
     answer, pattern = NESTED_FAULTS[fault]
     assert re.search(pattern, message_of(exercise, answer))
 
@@ -413,7 +434,7 @@ def test_mistake_is_known_by_the_statistic() -> None:
 
 
 def not_equal(cases: list[Case], answers: list[Tensor]) -> bool:
-    return not torch.equal(*answers)
+    return not torch.equal(answers[0], answers[1])
 
 
 def test_relation_between_right_answers_is_demanded() -> None:

@@ -710,6 +710,11 @@ REFUSED = {
         ValueError,
         r"gradient must have the shape of inputs, .* got \(144,\)",
     ),
+    "complex gradient": (
+        lambda: gradient_check(torch.sum, MAPS[:1], MAPS[:1].cfloat()),
+        TypeError,
+        "gradient must be a float tensor, got dtype torch.complex64",
+    ),
     "gradient is a number": (lambda: gradient_check(torch.sum, MAPS[:1], 1.0), TypeError, "gradient must be .* float"),
 }
 

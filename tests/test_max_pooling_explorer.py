@@ -205,7 +205,10 @@ def text_of(explorer: Explorer, **values: object) -> str:
         ({"step": 10}, ["Forward is done", "f = sum of v(p) times output(p)", "reverse order"]),
         ({"step": 11}, ["Reverse mode, window 9 of 9", "its gradient 1 goes to its switch, row 5, column 5"]),
         ({"step": 45, "stride": 1}, ["window 7 of 25", "3 other windows have", "adds up: 1 + 4 = 5"]),
-        ({"step": 39, "stride": 1}, ["window 13 of 25", "Another window has sent gradient there already"]),
+        (
+            {"step": 30, "stride": 1},
+            ["window 22 of 25", "Another window has sent gradient there already", ": 2 + 1 = 3"],
+        ),
         ({"step": 11, "kind": unit.AVERAGE}, ["its gradient 4 is shared out, each of the 4 inputs gets 4 / 4 = 1."]),
         ({"step": 28, "stride": 1, "kind": unit.AVERAGE}, ["each of the 4 inputs", "added to what other windows"]),
         ({"step": 19}, ["Done", "adds up to 7", "27 of 36 inputs have gradient 0"]),

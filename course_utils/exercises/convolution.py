@@ -755,7 +755,11 @@ CONNECTIONS = Exercise(
             "each pair (j, i) of the weight in (a, b) joins the output place (u, v) to the input place "
             "(s u + d a - p, s v + d b - p), and no pair stands twice.",
             _met_by_definition,
-        )
+        ),
+        Property(
+            "the lines of each set are sorted by j.",
+            lambda arguments, value: all(bool((pairs[1:, 0] >= pairs[:-1, 0]).all()) for pairs in value.values()),
+        ),
     ],
 )
 

@@ -19,9 +19,10 @@ import math
 import numbers
 import random
 import traceback
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -315,9 +316,10 @@ class Exercise:
         return f"Exercise({self.name!r})"
 
     def draw(self, seed: int = 0) -> list[Case]:
-        """Return the cases for `seed`, the fixed ones first."""
+        """Return the cases for `seed`, the fixed ones first; the first comes again at the end, for who kept something."""
         with untouched_random_state():
-            return list(self.cases(torch.Generator().manual_seed(seed)))
+            cases = list(self.cases(torch.Generator().manual_seed(seed)))
+        return [*cases, replace(cases[0], note=f"{cases[0].note}, a second time")]
 
     def run(self, answer: Callable[..., Any], case: Case) -> Any:
         """Call `answer` with fresh copies of the case's arguments; return what came back, Raised or a Fault.
@@ -624,9 +626,9 @@ def _attempt(answer: Callable[..., Any], call: str, positional: Sequence[Any], k
 
 @contextmanager
 def untouched_random_state() -> Iterator[None]:
-    """Put the global random states of torch, numpy and Python, and the switch of autograd, back as they were."""
+    """Put the global random states of torch, numpy and Python, autograd's switch and the default dtype back."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  (the global one is meant)
-    gradients = torch.is_grad_enabled()
+    gradients, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
     try:
         yield
     finally:
@@ -634,6 +636,7 @@ def untouched_random_state() -> Iterator[None]:
         np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
         torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(dtype)
 
 
 def _random_state() -> tuple[Any, ...]:
@@ -762,6 +765,7 @@ def _describe_error(error: BaseException, function: Callable[..., Any]) -> str:
 
 # Only exact types count: a subclass could lie in its comparisons.
 TENSORS = (Tensor, nn.Parameter)
+DICTS = (dict, OrderedDict, defaultdict, Counter)
 NUMBERS = (bool, int, float, np.float32, np.float64, np.int32, np.int64, np.bool_)
 
 
@@ -772,7 +776,7 @@ def _detached(value: Any) -> Any:
         return Tensor.clone(Tensor.detach(value))
     if type(value) in (tuple, list):
         return type(value)(_detached(item) for item in value)
-    if type(value) is dict:
+    if type(value) in DICTS:
         return {key: _detached(item) for key, item in value.items()}
     return value
 
@@ -780,7 +784,7 @@ def _detached(value: Any) -> Any:
 def _leaves(value: Any) -> list[Tensor] | None:
     """Return the tensors and numbers in a value, in order, or None if there is something else in it."""
     if type(value) in TENSORS:
-        return [value] if value.layout == torch.strided else None
+        return [value] if value.layout == torch.strided and value.device.type == "cpu" else None
     if type(value) in NUMBERS:
         return [torch.tensor(float(value), dtype=torch.float64)]
     if type(value) is dict:
@@ -837,13 +841,15 @@ def _complaint_of_tensor(right: Tensor, came: Any, where: str) -> str | None:
         return f"you returned {_kind(came)}{where}; return a plain torch tensor."
     if came.layout != torch.strided:
         return f"you returned a sparse tensor{where}; return a dense one."
+    if came.device.type != "cpu":
+        return f"your answer{where} is on the device {came.device}; the arguments are on the CPU, and so is the answer."
     if came.shape != right.shape:
         return f"the shape of your answer{where} is {tuple(came.shape)}; it should be {tuple(right.shape)}."
     if came.dtype != right.dtype:
         return f"the dtype of your answer{where} is {came.dtype}; it should be {right.dtype}."
     if came.is_floating_point() and not came.isfinite().all():
         share = 100 * (~came.isfinite()).double().mean().item()
-        return f"{share:.0f} % of your numbers{where} are NaN or infinite: look for 0/0 or a logarithm of 0."
+        return f"{share:.0f} % of your numbers{where} are NaN or infinite: look for a division by zero."
     return None
 
 
@@ -880,14 +886,14 @@ def _places(value: Any) -> list[str]:
 
 def _describe_difference(place: str, expected: Tensor, difference: Tensor, off: Tensor) -> str:
     """Say where and by how much an answer is off, in relation to the largest right number, never a right number."""
+    if not off.dim():
+        return f"the number is not right{place}."
     text = f"shape and dtype are right, but {off.sum().item()} of the {off.numel()} numbers are not{place}."
-    if off.dim():
-        worst = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), off.shape))
-        text += f" The largest difference is at index {worst}"
-        if _largest(expected) > 0:
-            text += f": {100 * difference.max().item() / _largest(expected):.3g} % of the largest right number"
-        text += "."
-    return text
+    worst = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), off.shape))
+    text += f" The largest difference is at index {worst}"
+    if _largest(expected) > 0:
+        text += f": {100 * difference.max().item() / _largest(expected):.3g} % of the largest right number"
+    return f"{text}."
 
 
 def _largest(values: Tensor) -> float:

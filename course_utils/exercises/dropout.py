@@ -1315,17 +1315,13 @@ def _mc(
     hooks = [layer.register_forward_hook(dropped) for layer in model if isinstance(layer, active)]
     switched = [layer for layer in model if isinstance(layer, train)]
     statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    state = generator.get_state() if generator else None
     try:
         for layer in switched:
             layer.train()
-        scores = []
-        with torch.no_grad():
-            for _ in range(count(n_samples)):
-                if again and state is not None:
-                    generator.set_state(state)
-                scores.append(model(first_images(inputs)))
-        return finish(torch.stack(scores))
+        n = count(n_samples)
+        with torch.no_grad():  # all samples in one pass: copies of an image get masks of their own
+            scores = model(first_images(inputs.repeat(1 if again else n, 1, 1, 1)))
+        return finish(scores.unflatten(0, (-1, len(inputs))).expand(n, -1, -1))
     finally:
         for hook in hooks:
             hook.remove()

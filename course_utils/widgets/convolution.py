@@ -104,7 +104,7 @@ def explorer(image: Tensor | None = None, kernels: Mapping[str, Tensor] | None =
             f"The weight {_number(weight[chosen])} in row {chosen[0]}, column {chosen[1]} of the kernel is shared by "
             f"{len(shared)} connections, its set [ji]; {at_output}. "
             f"Rows of the output: ({image.shape[0]} + 2 x {padding} - {dilation} x {weight.shape[0] - 1} - 1) / "
-            f"{stride} + 1, rounded down, = {height}; in the same way {width} columns."
+            f"{stride} + 1, rounded down, = {height}; columns in the same way: {width}."
         )
 
     controls = {

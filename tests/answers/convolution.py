@@ -419,10 +419,10 @@ REJECTED: dict[str, tuple[str, Any, str]] = {
     "kernel flipped in place": ("conv2d", conv2d_that_flips_back_in_place, r"changed `weight` itself, in place"),
     "wrong for one stride": ("conv2d", conv2d_of_odd_strides, r"as whole numbers, float64: .*numbers are not"),
     "lists": ("connections", connections_as_lists, r"a value of type list \(at key \(0, 0\)\)"),
-    "in reverse order": ("connections", connections_backwards, r"numbers are not"),
+    "in reverse order": ("connections", connections_backwards, r"This must hold: .*sorted by j"),
     "one connection twice": ("connections", connections_twice, r"This must hold: .*no pair stands twice"),
     "inputs alone": ("connections", connections_in_one_column, r"shape of your answer \(at key \(0, 0\)\) is \(4,\)"),
-    "one too many": ("count_parameters", counts_off_by_one, r"1 of the 1 numbers are not"),
+    "one too many": ("count_parameters", counts_off_by_one, r"the number is not right \(at key"),
     "no names": ("count_parameters", counts_as_tuple, r"a value of type tuple; a dict is asked for"),
     "weights in float32": ("weight_gradient", weight_gradient_in_float32, r"dtype of your answer is torch.float32"),
     "overwritten by weights": (

@@ -115,7 +115,10 @@ DROPOUTS = nn.Dropout | nn.Dropout2d
 
 
 def switched_on(
-    kinds: Any = DROPOUTS, correction: int = 0, back: Callable[[nn.Module], Any] = nn.Module.eval
+    kinds: Any = DROPOUTS,
+    correction: int = 0,
+    back: Callable[[nn.Module], Any] = nn.Module.eval,
+    seed_in_the_loop: bool = False,
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     """The dropout layers in train mode, one pass a sample, torch's random state set from the generator."""
 
@@ -123,16 +126,22 @@ def switched_on(
         model: nn.Module, inputs: Tensor, n_samples: int = 50, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         layers = [layer for layer in model.modules() if isinstance(layer, kinds)]
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        samples = []
         with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+            torch.manual_seed(seed)
             try:
                 for layer in layers:
                     layer.train()
-                samples = torch.stack([model(inputs).softmax(1) for _ in range(n_samples)])
+                for _ in range(n_samples):
+                    if seed_in_the_loop:
+                        torch.manual_seed(seed)
+                    samples.append(model(inputs).softmax(1))
             finally:
                 for layer in layers:
                     back(layer)
-        return samples.mean(0), samples.std(0, correction=correction)
+        probabilities = torch.stack(samples)
+        return probabilities.mean(0), probabilities.std(0, correction=correction)
 
     return mc_dropout
 
@@ -200,15 +209,6 @@ def everything_in_train_mode(
     return mean, std
 
 
-def seed_set_in_the_loop(
-    model: nn.Module, inputs: Tensor, n_samples: int = 50, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    seed = int(torch.randint(2**62, (1,), generator=generator))
-    one = [switched_on()(model, inputs, 1, torch.Generator().manual_seed(seed))[0] for _ in range(n_samples)]
-    samples = torch.stack(one)
-    return samples.mean(0), samples.std(0, correction=0)
-
-
 def softmax_of_mean_scores(
     model: nn.Module, inputs: Tensor, n_samples: int = 50, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -259,7 +259,7 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ),
     ("mc_dropout", "batch_norm_in_train_mode"): everything_in_train_mode,
     ("mc_dropout", "units_only"): switched_on(nn.Dropout),
-    ("mc_dropout", "same_masks"): seed_set_in_the_loop,
+    ("mc_dropout", "same_masks"): switched_on(seed_in_the_loop=True),
     ("mc_dropout", "softmax_of_the_mean"): softmax_of_mean_scores,
     ("mc_dropout", "no_dropout"): switched_on(nn.AlphaDropout),
 }

@@ -377,7 +377,7 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "right up to three layers": (
         "receptive_field",
         lambda layers: field_by_sets(layers[:3]),
-        "small AlexNet.*numbers are not|drawn stack of 4",
+        "small AlexNet.*the number is not right|drawn stack of 4",
     ),
     "not for no layer": (
         "receptive_field",
@@ -388,7 +388,7 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "one pixel more for an even field": (
         "receptive_field",
         lambda layers: field_by_sets(layers) | 1,
-        "numbers are not",
+        "the number is not right",
     ),
     "too few rows": (
         "trace",

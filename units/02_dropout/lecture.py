@@ -772,12 +772,12 @@ plotting.score_chart(table, ["nothing"], {"test accuracy": 0.25}, "Three runs ea
 # | early stopping (with nothing) | 0.90 ± 0.04 | −7.1 ± 2.0 |
 #
 # **The verdict:** augmentation pays, in loss and in accuracy. So does dropout before the dense layers, in a smaller
-# measure. After the convolutions, dropout of pixels calms the network too (it *is* noise on the maps), but its gain in
-# accuracy is no more than two standard errors. On the 500 images of the trial runs it was +0.6 ± 1.7: the error bar knows the
-# choice of the training images, not that of the test images. So it cannot be told from 0. Spatial dropout at this
-# rate costs accuracy: it takes much from a network of 8, 16 and 32 maps. The slides' warning holds here. And early
-# stopping *by the loss* stops while the accuracy still grows: the network is then less sure of its errors, and makes
-# more of them.
+# measure. After the convolutions, dropout of pixels calms the network too (it *is* noise on the maps), but its gain
+# in accuracy is no more than two standard errors. On the 500 images of the trial runs it was +0.6 ± 1.7: the error
+# bar knows the choice of the training images, not that of the test images. So it cannot be told from 0. Spatial
+# dropout at this rate costs accuracy: it takes much from a network of 8, 16 and 32 maps. The slides' warning holds
+# here. And early stopping *by the loss* stops while the accuracy still grows: the network is then less sure of its
+# errors, and makes more of them.
 #
 # > **Note:** This is one data set, one small network, one strength of each remedy, found with a few trials by hand.
 # > In a large network with many maps spatial dropout may pay. What carries over is the *method*: the same images and
