@@ -288,14 +288,18 @@ def curves(lines: Mapping[str, Array | tuple[Array, Array]], x_label: str, y_lab
         raise ValueError("lines is empty: give at least one, name -> (x, y)")
     picture = Picture(7.0, 3.6)
     ax = picture.subplots()
+    whole = True
     for k, (name, line) in enumerate(lines.items()):
         y = _array(line[1] if isinstance(line, tuple) else line)
         x = _array(line[0]) if isinstance(line, tuple) else np.arange(len(y))
+        whole = whole and x.dtype.kind in "iu"
         if x.ndim != 1 or x.shape != y.shape:
             raise ValueError(f"lines[{name!r}] must be x (n,) and y (n,), got {x.shape} and {y.shape}")
         # The dash changes with every line, the colour too; their periods 4 and 7 make 28 different lines.
         ax.plot(x, y, DASHES[k % len(DASHES)], color=COLOURS[k % len(COLOURS)], label=name, linewidth=2)
     _plain(ax)
+    if whole:  # steps, epochs, networks: no ticks between them
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set_xlabel(x_label, fontsize=FONT)
     ax.set_ylabel(y_label, fontsize=FONT)
     if len(lines) > 1:
@@ -1207,6 +1211,8 @@ def _colour_bar(
     )
     bar.set_label(_wrapped(label, picture.get_figheight() * 0.8), fontsize=FONT)
     bar.set_ticks([norm.vmin, 0.0, norm.vmax], labels=[f"{v:.2g}" for v in (norm.vmin, 0.0, norm.vmax)])
+    if not beyond and all((m >= 0).all() for m in values):
+        bar.ax.set_ylim(0, norm.vmax)  # shares and other sizes: no value has a colour of the lower half
     bar.ax.tick_params(labelsize=FONT - 1)
 
 

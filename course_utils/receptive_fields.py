@@ -70,7 +70,9 @@ class Layer:
 
     def __post_init__(self) -> None:
         for name, least in (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1)):
-            check_pair(getattr(self, name), name, least)
+            pair = check_pair(getattr(self, name), name, least)
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, pair)  # a list would make equal layers differ, and has no hash
 
     def along(self, direction: int) -> tuple[int, int, int, int]:
         """Return (k, s, p, d) along the rows (direction 0) or along the columns (1)."""
@@ -332,8 +334,7 @@ def _refuse(what: str, way_out: str = _WAY_OUT) -> None:
 def _setting(module: nn.Module) -> tuple[Layer, bool]:
     """Return a convolution or pooling as (Layer, ceil_mode); the padding "same" is not dealt with here."""
     padding = 0 if isinstance(module.padding, str) else module.padding
-    stride = module.kernel_size if module.stride is None else module.stride
-    numbers = (module.kernel_size, stride, padding, getattr(module, "dilation", 1))
+    numbers = (module.kernel_size, module.stride, padding, getattr(module, "dilation", 1))
     pairs = (check_pair(number, "a setting", 0) for number in numbers)
     return Layer(*map(_one_or_pair, pairs)), getattr(module, "ceil_mode", False)
 
@@ -515,7 +516,7 @@ def layers_of(model: nn.Sequential) -> list[Layer]:
             f"model must be a torch.nn.Sequential, got {type(model).__name__}: use trace(model, input_size)"
         )
     layers = []
-    for name, module in model.named_modules():
+    for name, module in model.named_modules(remove_duplicate=False):  # a pooling may stand in several places
         if type(module) is nn.Sequential or (isinstance(module, _ONE_PLACE) and _is_known(module)):
             continue
         what = f"layer {name!r} ({type(module).__name__})"
@@ -564,7 +565,8 @@ def effective_receptive_field(
         progress: show a progress bar.
 
     Returns:
-        (H, W), not negative, sums to 1; exactly 0 outside of the theoretical field.
+        (H, W), not negative, sums to 1; 0 outside of the theoretical field. (Exactly 0 in double precision; for floats
+        torch may choose a fast algorithm whose rounding errors leak from one output to the next.)
 
     Raises:
         TypeError, ValueError: a bad argument, by name; a layer that gives no maps; no pixel that moves the unit.

@@ -460,6 +460,11 @@ def test_worked_numbers_of_the_lab_are_right() -> None:
         sheet([1.0, 0, 2], [3, 1, 0], [2, 4, 1]), sheet([2.0, -1], [0, 3]), kernel_size=2
     )
     assert by_weight[0, 0].tolist() == [[5, -2], [17, 5]]
+    derivatives = sheet([0.0, -1, 0, 2], [1, 1, 3, 1])
+    padded = convolution.weight_gradient(sheet([1.0, 0, 2], [3, 1, 0], [2, 4, 1]), derivatives, 2, padding=(0, 1))
+    assert padded[0, 0].tolist() == [[9, 4], [12, 8]]
+    assert len(convolution.connections(2, 3, padding=(0, 1))[1, 0]) == 6
+    assert convolution.output_size((10, 16), (3, 5), (3, 2), (3, 1), (1, 3)) == (5, 3)
     back, row = sheet([1.0, 10]), sheet([2.0, 3, 4])
     assert convolution.input_gradient(back, row, (1, 4)).flatten().tolist() == [2, 23, 34, 40]
     assert convolution.input_gradient(back, row, (1, 5), stride=2).flatten().tolist() == [2, 3, 24, 30, 40]

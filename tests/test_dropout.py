@@ -638,6 +638,18 @@ def test_each_batch_size_gives_as_many_samples_of_the_same_distribution(batch_si
     assert ((samples.mean(0) - other.mean(0)).abs() < z_limit(5 * 15) * error).all()
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "passes"),
+    [(30, [30]), (100, [30]), (15, [15, 15]), (7, [6] * 5), (2, [2, 1] * 10), (1, [1] * 30)],
+)
+def test_a_pass_takes_as_many_samples_as_the_batch_size_allows(batch_size: int, passes: list[int]) -> None:
+    """Ten samples of three images."""
+    model, sizes = network(), []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    mc_dropout(model, IMAGES, 10, source(), batch_size=batch_size)
+    assert sizes == passes
+
+
 def test_the_same_generator_gives_the_same_answer_and_another_one_another() -> None:
     first, again, other = (mc_dropout(network(), IMAGES, 10, source(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -825,7 +837,7 @@ def unusual_images() -> dict[str, Tensor]:
 
 @cache
 def samples_of_unusual_images() -> dict[str, Tensor]:
-    model = models.load("zoo-dropout")
+    model = models.load("zoo-dropout").to(memory_format=torch.channels_last)  # the quicker order on a CPU
     return {name: mc_probabilities(model, images, 20, source(41)) for name, images in unusual_images().items()}
 
 

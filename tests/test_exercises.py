@@ -350,6 +350,12 @@ def test_integers_must_be_equal() -> None:
     assert "1 of the 3" in message_of(exercise, lambda inputs: inputs.long() * 1000 + torch.tensor([0, 1, 0]))
 
 
+def test_a_wrong_place_is_no_share_of_the_largest_place() -> None:
+    exercise = single(lambda inputs: inputs.long())
+    told = message_of(exercise, lambda inputs: inputs.long() + 1)
+    assert told.endswith("The largest difference is at index (0,).")
+
+
 NESTED_FAULTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "one value": (lambda inputs: inputs, r"a tensor of shape \(3,\); a tuple of 3 values"),
     "too few": (lambda inputs: (inputs, 3), r"2 values; 3 are asked for"),

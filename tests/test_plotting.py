@@ -215,6 +215,16 @@ def test_maps_have_a_labelled_colour_bar_from_the_lowest_to_the_highest_value(na
     assert bar.get_yticks().tolist() == [maps_in(figure)[0].norm.vmin, 0.0, maps_in(figure)[0].norm.vmax]
 
 
+@pytest.mark.parametrize(("values", "shown"), [([[0.0, 3.0]], (0.0, 3.0)), ([[-1.0, 3.0]], (-3.0, 3.0))])
+def test_the_colour_bar_has_no_negative_half_where_no_value_is_negative(
+    values: list, shown: tuple[float, float]
+) -> None:
+    figure = plotting.heatmap_grid(torch.tensor([values]))
+    [bar] = [ax for ax in figure.axes if ax.get_ylabel()]
+    assert bar.get_ylim() == shown
+    assert maps_in(figure)[0].norm(0.0) == 0.5
+
+
 def test_maps_are_drawn_as_they_are_summed_over_the_channels() -> None:
     drawn = np.stack([image.get_array() for image in maps_in(plotting.heatmap_grid(MAPS))])
     np.testing.assert_allclose(drawn, MAPS.double().sum(dim=1), rtol=1e-6)
@@ -629,6 +639,13 @@ def test_a_long_title_and_the_legend_do_not_overlap() -> None:
     FigureCanvasAgg(figure).draw()
     title, legend = figure._suptitle.get_window_extent(), figure.legends[0].get_window_extent()
     assert not title.overlaps(legend)
+
+
+@pytest.mark.parametrize(("x", "whole"), [(torch.arange(1, 21), True), (torch.linspace(1, 20, 20), False)])
+def test_curves_over_whole_numbers_have_no_ticks_between_them(x: torch.Tensor, whole: bool) -> None:
+    figure = plotting.curves({"a": (x, torch.rand(20)), "b": (x, torch.rand(20))}, "x", "y")
+    figure.draw_without_rendering()
+    assert (all(tick == round(tick) for tick in figure.axes[0].get_xticks())) == whole
 
 
 def test_twenty_eight_curves_all_look_different() -> None:

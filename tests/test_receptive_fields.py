@@ -282,7 +282,7 @@ def test_region_is_a_pair_of_numbers_or_of_pairs() -> None:
 
 
 def test_layers_are_hashable_and_frozen() -> None:
-    assert len({Layer(3), Layer(3), Layer(3, 2)}) == 2
+    assert len({Layer(3), Layer(3), Layer(3, 2), Layer((3, 2)), Layer([3, 2])}) == 3
     with pytest.raises(AttributeError):
         Layer(3).stride = 2  # type: ignore[misc]
 
@@ -319,6 +319,9 @@ BRANCHES = {
     "dilated": lambda: Residual(nn.Conv2d(1, 1, 1), dilation=3),
     "concatenated": lambda: Residual(nn.Conv2d(1, 1, 5, padding=2, dilation=1), how="cat"),
     "wider on the right": lambda: Residual(nn.Conv2d(1, 1, 8, padding="same"), how="cat"),
+    "far to the right": lambda: Residual(
+        nn.Sequential(*(nn.Conv2d(1, 1, 2, padding="same") for _ in range(5))), how="cat"
+    ),
     "max pool beside it": lambda: Residual(nn.MaxPool2d(9, 1, 4), how="cat"),
     "two of them": lambda: nn.Sequential(Residual(nn.Identity()), Residual(nn.Identity(), 2)),
 }
@@ -404,6 +407,13 @@ def test_trace_names_each_call_of_a_layer() -> None:
 def test_layers_of_a_network_are_numbers_where_the_directions_agree() -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.Sequential(nn.MaxPool2d((2, 3)), nn.Dropout()))
     assert rf.layers_of(network) == [Layer(3, 1, 1), Layer((2, 3), (2, 3))]
+
+
+def test_a_layer_that_stands_in_several_places_counts_in_each() -> None:
+    pool = nn.MaxPool2d(2)
+    network = nn.Sequential(nn.Conv2d(1, 1, 3), pool, nn.Conv2d(1, 1, 3), nn.Sequential(nn.ReLU(), pool))
+    assert rf.layers_of(network) == [Layer(3), Layer(2, 2), Layer(3), Layer(2, 2)]
+    assert rf.receptive_field(rf.layers_of(network)) == rf.trace(network, 32)[-1].receptive_field == 10
 
 
 def test_normalised_network_is_read() -> None:
@@ -536,17 +546,30 @@ REFUSED = {
     "own statistics": (nn.Sequential(nn.InstanceNorm2d(1)), r"layer '0' \(InstanceNorm2d\)"),
     "unknown kind": (nn.Sequential(nn.Conv1d(1, 1, 3)), r"layer '0' \(Conv1d\)"),
     "dense on a map": (nn.Sequential(nn.Linear(8, 8)), r"layer '0' \(Linear\) on a map .*put an nn.Flatten\(\) before"),
+    "dense on a mean that is still a map": (
+        Calling(lambda self, x: self.layers[0](self.conv(x).mean((2, 3), keepdim=True)), nn.Linear(1, 1)),
+        r"layer 'layers.0' \(Linear\) on a map",
+    ),
     "map from a vector": (nn.Sequential(nn.Flatten(), nn.Conv2d(1, 1, 3)), r"layer '1' \(Conv2d\) behind a flattening"),
     "odd flattening": (nn.Sequential(nn.Flatten(2)), r"start_dim=2"),
     "mirrored border": (nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")), "padding_mode='reflect'"),
     "indices": (nn.Sequential(nn.MaxPool2d(2, return_indices=True)), "return_indices=True"),
     "uneven windows": (nn.Sequential(nn.AdaptiveAvgPool2d(5)), "5 windows on a map of 8 are not of one size and step"),
+    "windows that come twice": (
+        nn.Sequential(nn.AdaptiveMaxPool2d(16)),
+        "16 windows on a map of 8 are not of one size and step",
+    ),
+    "one window, three times": (nn.Sequential(nn.AvgPool2d(8), nn.AdaptiveAvgPool2d(3)), "3 windows on a map of 1 are"),
     "functional convolution": (Calling(lambda self, x: F.conv2d(x, self.conv.weight)), r"operation 'conv2d'"),
     "functional pooling": (
         Calling(lambda self, x: F.max_pool2d(self.conv(x), 2)),
         r"operation '\w*max_pool2d\w*'|'fn'",
     ),
     "slicing": (Calling(lambda self, x: self.conv(x)[:, :, ::2]), "operation 'getitem'"),
+    "flattened in part": (nn.Sequential(nn.Flatten(1, 2)), "start_dim=1, end_dim=2"),
+    "made anew": (Calling(lambda self, x: self.conv(x).view(8, 8)), "operation 'view'"),
+    "transposed by an attribute": (Calling(lambda self, x: self.conv(x).mT), "operation 'getattr'"),
+    "two inputs of a layer": (Calling(lambda self, x: self.conv(x, x + 1)), r"'conv' \(Conv2d\), which is called with"),
     "shift": (Calling(lambda self, x: torch.roll(self.conv(x), 1, 2)), "operation 'roll'"),
     "transposition": (Calling(lambda self, x: self.conv(x).transpose(2, 3)), "operation 'transpose'"),
     "stacked in the batch": (Calling(lambda self, x: torch.cat([x, x], 0)), "operation 'cat'"),
@@ -569,7 +592,7 @@ REFUSED = {
 def test_network_that_trace_does_not_know_is_refused_by_name(name: str) -> None:
     model, told = REFUSED[name]
     with pytest.raises(ValueError, match=told):
-        rf.trace(model, 7 if name == "branches of other jumps" else 8)
+        rf.trace(model, 8)
 
 
 def test_replaced_forward_is_no_known_layer() -> None:
@@ -613,6 +636,10 @@ BAD = {
     "layers of a classifier": (lambda: rf.layers_of(models.load("zoo")), ValueError, r"'12' \(Flatten\) is no window"),
     "layers with odd padding": (
         lambda: rf.layers_of(nn.Sequential(nn.Conv2d(1, 1, 4, padding="same"))), ValueError, "give it padding=p",
+    ),
+    "layers with a mirrored border": (
+        lambda: rf.layers_of(nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"))),
+        ValueError, "give it padding=p",
     ),
     "spread of nothing": (lambda: rf.spread(torch.zeros(3, 3)), ValueError, "not all 0"),
     "spread of signed numbers": (lambda: rf.spread(-torch.eye(3)), ValueError, "not negative"),
@@ -734,7 +761,9 @@ def test_effective_field_is_exactly_zero_outside_the_theoretical_one(name: str) 
         first, last = region_of(row, direction, along(row.output_size, direction) // 2)
         spans.append(slice(max(0, int(first)), int(last) + 1))
     inside[spans[0], spans[1]] = True
-    field = field_of(name)
+    field = rf.effective_receptive_field(
+        copy.deepcopy(model).double(), layer, size, 12, torch.Generator().manual_seed(5)
+    )
     assert not field[~inside].any()
     assert (field[inside] > 0).double().mean() > 0.3  # and it does reach much of it: dilation leaves some out
     assert not inside.all()
@@ -826,6 +855,12 @@ def test_frozen_weights_and_no_grad_do_not_matter() -> None:
     with torch.no_grad():
         field = rf.effective_receptive_field(frozen, layer, size, 12, torch.Generator().manual_seed(5))
     assert torch.equal(field, field_of("plain"))
+
+
+def test_network_without_a_convolution_takes_grey_images() -> None:
+    model = nn.Sequential(nn.AvgPool2d((1, 2)), nn.BatchNorm2d(1)).eval()  # this batch norm takes one channel alone
+    field = rf.effective_receptive_field(model, "1", (2, 4), n_samples=1)
+    assert field.tolist() == [[0, 0, 0, 0], [0, 0, 0.5, 0.5]]
 
 
 def test_layer_can_be_the_module_itself() -> None:

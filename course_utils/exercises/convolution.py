@@ -60,6 +60,20 @@ class Side:
         return table
 
 
+def _wrapping_joins(side: Side, places: int) -> Tensor:
+    """Return `side.joins(places)` of who indexes the image with negative numbers, which count from its end.
+
+    Raises:
+        IndexError: a number goes beyond the first one of the image.
+    """
+    table = torch.zeros(side.kernel, places, side.size)
+    for a in range(side.kernel):
+        for u in range(places):
+            if side.met(a, u) < side.size:
+                table[a, u, side.met(a, u)] = 1
+    return table
+
+
 Sides = tuple[Side, Side]
 SidesChange = Callable[[Sides], Sides]
 
@@ -103,6 +117,36 @@ def _rows_for_both(*names: str) -> SidesChange:
     return lambda sides: (sides[0], replace(sides[1], **{name: getattr(sides[0], name) for name in names}))
 
 
+def _each_swapped(method: Callable[..., Any], *throughout: str) -> dict[str, Mistake]:
+    """Return the mistakes of who takes columns for rows in one step alone, and in all of them.
+
+    throughout: names of further arguments of `method` that take the same change as `sides`.
+    """
+
+    def swapped(*steps: str) -> Callable[..., Any]:
+        return partial(method, **dict.fromkeys(("sides", *throughout), _swapped(*steps)))
+
+    return {
+        "stride_swapped": Mistake(
+            swapped("stride"),
+            "rows and columns of the stride have changed places: the first number is the step from row to row.",
+        ),
+        "padding_swapped": Mistake(
+            swapped("padding"),
+            "rows and columns of the padding have changed places: the first number counts rows, above and below. "
+            "Mind that `F.pad` wants the columns first.",
+        ),
+        "dilation_swapped": Mistake(
+            swapped("dilation"),
+            "rows and columns of the dilation have changed places: the first number is the step between kernel rows.",
+        ),
+        "all_steps_swapped": Mistake(
+            swapped("stride", "padding", "dilation"),
+            "in stride, padding and dilation you took columns for rows: a pair is (rows, columns).",
+        ),
+    }
+
+
 def _gaps(sides: Sides) -> Sides:
     """Take the dilation for the number of pixels that are left out between two weights."""
     rows, columns = sides
@@ -125,6 +169,15 @@ class Layer:
     input_size: tuple[int, int]
     steps: Mapping[str, Pair]
     dtype: torch.dtype = torch.float32
+    tolerance: float = 1e-4
+    channels_last: bool = False
+
+    @property
+    def sizes(self) -> str:
+        """Kernel, image and steps in words, for exercises that see nothing else of the layer."""
+        (kh, kw), (height, width) = self.kernel_size, self.input_size
+        steps = "".join(f", {name} {step}" for name, step in self.steps.items())
+        return f"a kernel of {kh} x {kw} on {height} x {width} pixels{steps}"
 
     @property
     def output_size(self) -> tuple[int, int]:
@@ -179,25 +232,35 @@ def _layers(generator: torch.Generator) -> Iterator[Layer]:
         {"stride": (number(1, 3), number(1, 2)), "padding": (number(0, 2), number(0, 3)), "dilation": dilation},
     )
     yield Layer(
-        "stride, padding and dilation as whole numbers, float64",
+        "stride, padding and dilation as whole numbers, float64, for which float32 on the way is too coarse",
         2,
         (3, 2),
         (2, 3),
         (number(8, 10), number(6, 7)),
         {"stride": 2, "padding": 1, "dilation": 2},
         torch.float64,
+        tolerance=1e-10,  # rounding is about 1e-15 in float64, and 1e-7 in float32
     )
     size = number(3, 6), number(4, 6)
     yield Layer("a kernel of one weight, with a stride", 2, (4, 3), (1, 1), size, {"stride": (2, 1)})
     size = number(2, 4), number(3, 5)
     yield Layer("a kernel as large as the image", 3, (2, 4), size, size, {})
     yield Layer(
-        "a padding larger than the kernel", 1, (2, 3), (2, 2), (number(1, 4), number(2, 3)), {"padding": (3, 4)}
+        "a padding larger than the kernel, numbers in another order in memory",
+        1,
+        (2, 3),
+        (2, 2),
+        (number(1, 4), number(2, 3)),
+        {"padding": (3, 4)},
+        channels_last=True,
     )
 
 
 def _numbers(generator: torch.Generator, layer: Layer, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=layer.dtype)
+    numbers = torch.randn(shape, generator=generator, dtype=layer.dtype)
+    if layer.channels_last and len(shape) == 4:
+        return numbers.contiguous(memory_format=torch.channels_last)
+    return numbers
 
 
 def _cases(
@@ -209,7 +272,7 @@ def _cases(
         fixed = torch.Generator().manual_seed(1)
         for layer in _layers(generator):
             source = fixed if layer in FIXED else generator
-            yield Case({**arguments(source, layer), **layer.steps}, layer.note)
+            yield Case({**arguments(source, layer), **layer.steps}, layer.note, layer.tolerance)
 
     return cases
 
@@ -261,23 +324,59 @@ INNER_POTENTIAL = ValueExercise(
     },
 )
 
-# 16 x 11 pixels, a kernel of 5 x 3 weights, stride 2, padding 3, dilation 1: (H', W').
+# 10 x 16 pixels, a kernel of 3 x 5 weights, stride (3, 2), padding (3, 1), dilation (1, 3): (H', W'). The ways of 13
+# and 5 pixels leave 1 over in both directions, and the numbers are such that each mistake gives a pair of its own.
 OUTPUT_SIZE = ValueExercise(
     name="output_size",
-    expected=(9, 8),
+    expected=(5, 3),
     mistakes={
         "rounded_up": Mistake(
-            (10, 8), "you rounded up. A kernel that would stand over the edge by a part has no place there: round down."
+            (6, 4), "you rounded up. A kernel that would stand over the edge by a part has no place there: round down."
         ),
         "first_place_forgotten": Mistake(
-            (8, 7), "you counted the steps of the kernel. It also stands where it started: one place more."
+            (4, 2), "you counted the steps of the kernel. It also stands where it started: one place more."
         ),
-        "padding_on_one_side": Mistake((8, 6), "the padding is added on both sides: twice p."),
-        "padding_forgotten": Mistake((6, 5), "you forgot the padding: the image grows by p on each side first."),
-        "stride_forgotten": Mistake((18, 15), "you forgot the stride: the kernel moves by s pixels at a time."),
-        "kernel_forgotten": Mistake((12, 9), "you forgot the kernel: its last weight has to stay on the padded image."),
-        "rows_and_columns_swapped": Mistake((8, 9), "give the rows first, and the columns second."),
-        "size_kept": Mistake((16, 11), "with a stride of 2 the output cannot be as large as the image."),
+        "minus_one_forgotten": Mistake(
+            (5, 4),
+            "your way is one pixel too long: the kernel spans d (k - 1) + 1 pixels, and the last 1 is subtracted, too.",
+        ),
+        "padding_on_one_side": Mistake((4, 3), "the padding is added on both sides: twice p."),
+        "padding_forgotten": Mistake((3, 2), "you forgot the padding: the image grows by p on each side first."),
+        "padding_added_to_the_places": Mistake(
+            (6, 3),
+            "you added the padding to the number of places. It makes the image larger, by p on each side, before "
+            "anything is divided.",
+        ),
+        "padding_added_twice_to_the_places": Mistake(
+            (9, 4),
+            "you added twice the padding to the number of places. It makes the image larger, before anything is "
+            "divided.",
+        ),
+        "stride_forgotten": Mistake((14, 6), "you forgot the stride: the kernel moves by s pixels at a time."),
+        "dilation_forgotten": Mistake(
+            (5, 7), "you forgot the dilation: the 5 columns of the kernel do not stand side by side."
+        ),
+        "dilation_times_kernel": Mistake(
+            (5, 2), "the kernel is not d k pixels wide: between k weights there are k - 1 steps of d pixels."
+        ),
+        "dilation_as_gap": Mistake(
+            (4, 1), "the dilation is the step from one weight to the next: with 1 there is no gap between them."
+        ),
+        "kernel_forgotten": Mistake((6, 9), "you forgot the kernel: its last weight has to stay on the padded image."),
+        "rows_and_columns_swapped": Mistake((3, 5), "give the rows first, and the columns second."),
+        "strides_swapped": Mistake(
+            (7, 2), "rows and columns of the stride have changed places: a pair is (rows, columns)."
+        ),
+        "paddings_swapped": Mistake(
+            (4, 5), "rows and columns of the padding have changed places: a pair is (rows, columns)."
+        ),
+        "dilations_swapped": Mistake(
+            (4, 7), "rows and columns of the dilation have changed places: a pair is (rows, columns)."
+        ),
+        "size_kept": Mistake((10, 16), "with a stride of 2 or 3 the output cannot be as large as the image."),
+        "size_divided": Mistake(
+            (4, 8), "you divided the size of the image by the stride. Padding and kernel count, too: use the formula."
+        ),
     },
 )
 
@@ -286,7 +385,7 @@ OUTPUT_SIZE = ValueExercise(
 # conv2d
 # ---------------------------------------------------------------------------------------------------------------------
 
-WITHOUT_BIAS = ("one grey image of 4 x 4 pixels", "dilation (1, 2)", "a padding larger than the kernel")
+WITHOUT_BIAS = ("one grey image of 4 x 4 pixels", "dilation (1, 2)", "a kernel as large as the image")
 
 
 def _conv2d_arguments(generator: torch.Generator, layer: Layer) -> dict[str, Any]:
@@ -371,6 +470,13 @@ def _rounded_up(
     return _forward(padded, weight, bias, stride, 0, dilation)
 
 
+def _last_weight(weight: Tensor) -> Tensor:
+    """Return kernels of which only the weight in the last row and column is left."""
+    last = torch.zeros_like(weight)
+    last[:, :, -1, -1] = weight[:, :, -1, -1]
+    return last
+
+
 def _channels_kept(
     inputs: Tensor,
     weight: Tensor,
@@ -433,6 +539,17 @@ CONV2D = Exercise(
             partial(_forward, times=lambda weight: weight[0].numel()),
             "you added the bias to each product under the kernel. It is added once to the sum.",
         ),
+        "bias_in_the_loop": Mistake(
+            partial(_forward, times=lambda weight: weight[0, 0].numel()),
+            "you added the bias once for each place in the kernel, in the loop over its rows and columns. It is added "
+            "once, after the loop.",
+        ),
+        "first_bias_for_all": Mistake(
+            lambda inputs, weight, bias=None, **steps: _forward(
+                inputs, weight, None if bias is None else bias[:1].expand_as(bias), **steps
+            ),
+            "all your output maps have the bias of the first one. Each has its own.",
+        ),
         "padding_ignored": Mistake(
             partial(_forward, sides=_with(padding=0)),
             "you ignored `padding`: zeros are added around the image first.",
@@ -452,11 +569,6 @@ CONV2D = Exercise(
             _forward_of(lambda inputs, weight, p: (F.pad(inputs, (p[1], 0, p[0], 0)), weight), padded=True),
             "you padded above and to the left alone. `padding` is the number of zeros on each of the two sides.",
         ),
-        "padding_swapped": Mistake(
-            partial(_forward, sides=_swapped("padding")),
-            "rows and columns of the padding have changed places. Mind that `F.pad` wants the last dimension, the "
-            "columns, first.",
-        ),
         "padding_repeats_the_border": Mistake(
             _forward_of(
                 lambda inputs, weight, p: (F.pad(inputs, (p[1], p[1], p[0], p[0]), mode="replicate"), weight),
@@ -468,30 +580,27 @@ CONV2D = Exercise(
             partial(_forward, sides=_with(stride=1)),
             "you ignored `stride`: from one place to the next the kernel moves by s pixels.",
         ),
-        "stride_swapped": Mistake(
-            partial(_forward, sides=_swapped("stride")),
-            "rows and columns of the stride have changed places: the first number is the step from row to row.",
-        ),
         "stride_of_the_rows": Mistake(
             partial(_forward, sides=_rows_for_both("stride")),
             "you took the first number of `stride` for both directions.",
+        ),
+        "padding_of_the_rows": Mistake(
+            partial(_forward, sides=_rows_for_both("padding")),
+            "you took the first number of `padding` for both directions.",
+        ),
+        "dilation_of_the_rows": Mistake(
+            partial(_forward, sides=_rows_for_both("dilation")),
+            "you took the first number of `dilation` for both directions.",
         ),
         "dilation_ignored": Mistake(
             partial(_forward, sides=_with(dilation=1)),
             "you ignored `dilation`: from one weight of the kernel to the next there are d pixels.",
         ),
-        "dilation_swapped": Mistake(
-            partial(_forward, sides=_swapped("dilation")),
-            "rows and columns of the dilation have changed places: the first number is the step between kernel rows.",
-        ),
         "dilation_as_gap": Mistake(
             partial(_forward, sides=_gaps),
             "your kernel is too wide: the dilation is the step from one weight to the next, so that 1 leaves no gap.",
         ),
-        "all_steps_swapped": Mistake(
-            partial(_forward, sides=_swapped("stride", "padding", "dilation")),
-            "in stride, padding and dilation you took columns for rows: a pair is (rows, columns).",
-        ),
+        **_each_swapped(_forward),
         "channels_averaged": Mistake(
             _mean_of_channels,
             "you took the mean over the input channels. xi_j is a sum over all i with an arc to j, whatever their "
@@ -513,6 +622,11 @@ CONV2D = Exercise(
         "kernel_averaged": Mistake(
             lambda inputs, weight, *rest, **options: _forward(inputs, weight / weight[0].numel(), *rest, **options),
             "you divided by the number of weights. xi_j is a sum, not a mean.",
+        ),
+        "last_weight_alone": Mistake(
+            _forward_of(lambda inputs, weight, p: (inputs, _last_weight(weight))),
+            "only the last weight of each kernel counts: in your loop over the kernel a product replaces the one "
+            "before. They add up.",
         ),
         "last_place_forgotten": Mistake(
             _then(lambda value: value[:, :, :-1, :-1], _forward),
@@ -547,10 +661,10 @@ CONV2D = Exercise(
 
 def _connections_cases(generator: torch.Generator) -> Iterator[Case]:
     def case(layer: Layer) -> Case:
-        return Case({"kernel_size": layer.kernel_size, "input_size": layer.input_size, **layer.steps}, layer.note)
+        return Case({"kernel_size": layer.kernel_size, "input_size": layer.input_size, **layer.steps}, layer.sizes)
 
-    yield case(Layer("a kernel of 2 x 2 on 3 x 3 pixels", 1, (1, 1), (2, 2), (3, 3), {}))
-    yield case(Layer("a padded kernel of 3 x 3 on 3 x 3 pixels", 1, (1, 1), (3, 3), (3, 3), {"padding": (1, 1)}))
+    yield case(Layer("unpadded", 1, (1, 1), (2, 2), (3, 3), {}))
+    yield case(Layer("padded", 1, (1, 1), (3, 3), (3, 3), {"padding": (1, 1)}))
     yield case(Layer("one row, where some weights only meet padding", 1, (1, 1), (3, 3), (1, 4), {"padding": (1, 1)}))
     for layer in _layers(generator):
         if layer.note != FIXED[0].note:
@@ -683,9 +797,27 @@ CONNECTIONS = Exercise(
             partial(_joined, sides=_with(stride=1)),
             "you ignored `stride` in the place of the kernel: the output place u is at s u pixels.",
         ),
+        "stride_ignored_throughout": Mistake(
+            partial(_joined, sides=_with(stride=1), places_of=_with(stride=1)),
+            "you ignored `stride`: with it the kernel has fewer places, and the output place u is at s u pixels.",
+        ),
         "dilation_ignored": Mistake(
             partial(_joined, sides=_with(dilation=1)),
             "you ignored `dilation` in the place of the weight: the kernel row a is d a pixels below the first.",
+        ),
+        "dilation_ignored_throughout": Mistake(
+            partial(_joined, sides=_with(dilation=1), places_of=_with(dilation=1)),
+            "you ignored `dilation`: with it the kernel has fewer places, and its row a is d a pixels below the first.",
+        ),
+        "lower_bound_not_tested": Mistake(
+            partial(_joined, exists=lambda sides, row, column: row < sides[0].size and column < sides[1].size),
+            "you tested only that row and column do not go beyond the end of the image. Above and to the left of it "
+            "they are negative, and there is no neuron either.",
+        ),
+        "upper_bound_not_tested": Mistake(
+            partial(_joined, exists=lambda sides, row, column: row >= 0 and column >= 0),
+            "you tested only that row and column are not negative. Below the image and to its right there is no neuron "
+            "either.",
         ),
         "stride_and_dilation_exchanged": Mistake(
             partial(
@@ -695,10 +827,7 @@ CONNECTIONS = Exercise(
             "stride and dilation have changed their roles: the stride goes with the output place, the dilation with "
             "the kernel weight.",
         ),
-        "steps_swapped": Mistake(
-            partial(_joined, sides=_swapped("stride", "padding", "dilation")),
-            "in stride, padding and dilation you took columns for rows: a pair is (rows, columns).",
-        ),
+        **_each_swapped(_joined, "places_of"),
         "column_by_column": Mistake(
             partial(_joined, number=_column_by_column),
             "you numbered the neurons column by column. They are numbered row by row, as `flatten` does.",
@@ -842,7 +971,7 @@ def _counts(
 
 
 def _count_cases(generator: torch.Generator) -> Iterator[Case]:
-    def case(layer: Layer, bias: bool | None, note: str = "") -> Case:
+    def case(layer: Layer, bias: bool | None) -> Case:
         in_channels, out_channels = layer.channels
         arguments = {
             "in_channels": in_channels,
@@ -852,10 +981,11 @@ def _count_cases(generator: torch.Generator) -> Iterator[Case]:
             **layer.steps,
             **({} if bias is None else {"bias": bias}),
         }
-        return Case(arguments, (note or layer.note) + (", no bias" if bias is False else ""), tolerance=0.0)
+        note = f"{in_channels} to {out_channels} channels, {layer.sizes}{', no bias' if bias is False else ''}"
+        return Case(arguments, note, tolerance=0.0)
 
-    yield case(Layer("a kernel of 2 x 2 on 3 x 3 pixels", 1, (1, 1), (2, 2), (3, 3), {}), None)
-    yield case(Layer("a padded kernel on a colour image", 1, (3, 8), (3, 3), (6, 5), {"padding": (1, 1)}), True)
+    yield case(Layer("unpadded", 1, (1, 1), (2, 2), (3, 3), {}), None)
+    yield case(Layer("padded", 1, (3, 8), (3, 3), (6, 5), {"padding": (1, 1)}), True)
     for n, layer in enumerate(_layers(generator)):
         if layer.note != FIXED[0].note:
             yield case(layer, (None, False, True)[n % 3])
@@ -885,6 +1015,10 @@ COUNT_PARAMETERS = Exercise(
             "you count one bias for the whole layer. A neuron has its own; in a convolution all neurons of one output "
             "map share it.",
         ),
+        "one_bias_in_shared": Mistake(
+            partial(_counts, shared=lambda z: z.out_channels * z.in_channels * z.kernel + z.bias),
+            "your convolution has one bias in all. Each output map has one; the neurons of a map share it.",
+        ),
         "bias_not_shared": Mistake(
             partial(_counts, shared=lambda z: z.out_channels * z.in_channels * z.kernel + z.outputs * z.bias),
             "in your convolution each output neuron has its own bias. The neurons of an output map share the bias, "
@@ -913,6 +1047,23 @@ COUNT_PARAMETERS = Exercise(
                 shared=lambda z: z.out_channels * (z.kernel + z.bias),
             ),
             "you forgot that the input has C channels, in all three layers.",
+        ),
+        "channels_exchanged": Mistake(
+            lambda in_channels, out_channels, *rest, **options: _counts(out_channels, in_channels, *rest, **options),
+            "C and O have changed places. The neurons above, and so the biases, belong to the O output channels.",
+        ),
+        "input_channels_forgotten_in_local": Mistake(
+            partial(_counts, local=lambda z: z.out_channels * z.connections + z.outputs * z.bias),
+            "in your local layer a neuron sees one input channel. It sees the pixels under the kernel in all C of "
+            "them.",
+        ),
+        "output_channels_forgotten_in_local": Mistake(
+            partial(_counts, local=lambda z: z.in_channels * z.connections + z.outputs * z.bias),
+            "the weights of your local layer lead to one output map. There are O maps, each with weights of its own.",
+        ),
+        "one_map_in_local": Mistake(
+            partial(_counts, local=lambda z: z.in_channels * z.connections + z.places * z.bias),
+            "your local layer has one output map. There are O maps, each with weights and biases of its own.",
         ),
         "output_channels_forgotten": Mistake(
             lambda in_channels, out_channels, *rest, **options: _counts(in_channels, 1, *rest, **options),
@@ -984,39 +1135,72 @@ COUNT_PARAMETERS = Exercise(
 # By hand: the gradient of a shared weight
 # ---------------------------------------------------------------------------------------------------------------------
 
-# y = ((1, 0, 2), (3, 1, 0), (2, 4, 1)), a kernel of 2 x 2, dE/dxi = ((2, -1), (0, 3)); for the weight in row 1 and
-# column 0 the number of connections in its set, and dE/dw = 2 * 3 - 1 * 1 + 0 * 2 + 3 * 4.
+# y = ((1, 0, 2), (3, 1, 0), (2, 4, 1)), a kernel of 2 x 2, padding (0, 1), dE/dxi = ((0, -1, 0, 2), (1, 1, 3, 1)); for
+# the weight in row 1 and column 0 the number of connections in its set (in the first place of each row it lies on the
+# padding), and dE/dw = -1 * 3 + 0 * 1 + 2 * 0 + 1 * 2 + 3 * 4 + 1 * 1.
 SHARED_GRADIENT = ValueExercise(
     name="shared_gradient",
-    expected=(4.0, 17.0),
+    expected=(6.0, 12.0),
     mistakes={
         "mean": Mistake(
-            (4.0, 4.25),
+            (6.0, 2.0),
             "you divided by the number of connections. The derivative by a shared weight is the sum over [ji].",
         ),
-        "first_connection": Mistake(
-            (1.0, 6.0),
-            "you took one connection alone. The kernel stands in four places, and its weight is used in each.",
+        "padding_counted": Mistake(
+            (8.0, 12.0),
+            "your derivative is right, but you counted all places of the kernel. Where the weight lies on the padding "
+            "there is no neuron, and so no connection.",
         ),
-        "first_connection_of_four": Mistake(
-            (4.0, 6.0), "you counted the connections, but your derivative is that of the first one. Sum over all."
+        "mean_over_places": Mistake(
+            (8.0, 1.5),
+            "you divided by the number of places, and counted connections to the padding. The derivative by a shared "
+            "weight is the sum over [ji].",
+        ),
+        "zero_derivative_skipped": Mistake(
+            (5.0, 12.0),
+            "your derivative is right, but you left out a connection whose product is 0. It exists all the same: a "
+            "connection is a pair of neurons, whatever their numbers.",
+        ),
+        "zero_products_skipped": Mistake(
+            (4.0, 12.0),
+            "your derivative is right, but you left out the connections whose product is 0. They exist all the same: a "
+            "connection is a pair of neurons, whatever their numbers.",
+        ),
+        "first_connection": Mistake(
+            (1.0, -3.0),
+            "you took one connection alone. The kernel stands in many places, and its weight is used in each.",
+        ),
+        "first_connection_of_six": Mistake(
+            (6.0, -3.0), "you counted the connections, but your derivative is that of the first one. Sum over all."
+        ),
+        "padding_ignored": Mistake(
+            (4.0, 5.0),
+            "you ignored the padding: the kernel stands in 2 x 4 places, as dE/dxi shows. In the first and the last "
+            "column of them a part of it lies on the padding.",
         ),
         "other_weight": Mistake(
-            (4.0, -2.0), "this is the derivative by the weight in row 0 and column 1. Row 1 and column 0 is asked for."
+            (6.0, 4.0), "this is the derivative by the weight in row 0 and column 1. Row 1 and column 0 is asked for."
+        ),
+        "weight_above": Mistake(
+            (6.0, 9.0), "this is the derivative by the weight in row 0 and column 0. Row 1 and column 0 is asked for."
+        ),
+        "padding_not_subtracted": Mistake(
+            (6.0, 8.0),
+            "this is the derivative by the weight in row 1 and column 1. Row 1 and column 0 is asked for; in the first "
+            "column of places it lies on the padding.",
         ),
         "inputs_alone": Mistake(
-            (4.0, 10.0), "you added up the inputs alone. Each one is multiplied with the dE/dxi_r of its connection."
+            (6.0, 11.0), "you added up the inputs alone. Each one is multiplied with the dE/dxi_r of its connection."
         ),
         "gradient_alone": Mistake(
-            (4.0, 4.0), "you added up dE/dxi alone: this is the derivative by w_j0, whose inputs are all y_0 = 1."
+            (6.0, 6.0), "you added up dE/dxi alone. Each one is multiplied with the y_q of its connection."
         ),
         "sums_multiplied": Mistake(
-            (4.0, 40.0), "you multiplied the two sums. Multiply for each connection first, and then sum."
+            (6.0, 66.0), "you multiplied the two sums. Multiply for each connection first, and then sum."
         ),
-        "magnitudes": Mistake((4.0, 19.0), "mind the sign: one dE/dxi_r is negative."),
-        "corner_weight": Mistake(
-            (4.0, 5.0),
-            "this is the derivative by a weight on the diagonal of the kernel. Row 1 and column 0 is asked for.",
+        "magnitudes": Mistake((6.0, 18.0), "mind the sign: one dE/dxi_r is negative."),
+        "values_in_the_wrong_order": Mistake(
+            (12.0, 6.0), "give the number of connections first, and the derivative second."
         ),
     },
 )
@@ -1043,11 +1227,12 @@ def _by_weight(
     padding: Pair = 0,
     dilation: Pair = 1,
     sides: SidesChange = _as_they_are,
+    joins: Callable[[Side, int], Tensor] = Side.joins,
 ) -> Tensor:
     """Return dE/dw; there are as many places as `output_gradient` has, however the sides are changed."""
     rows, columns = sides(_sides(tuple(inputs.shape[2:]), kernel_size, stride, padding, dilation))
     tables = [
-        side.joins(places).to(inputs.dtype)
+        joins(side, places).to(inputs.dtype)
         for side, places in zip((rows, columns), output_gradient.shape[2:], strict=True)
     ]
     return torch.einsum("nouv,nchw,auh,bvw->ocab", output_gradient, inputs, *tables)
@@ -1180,9 +1365,16 @@ WEIGHT_GRADIENT = Exercise(
             "stride and dilation have changed their roles: the stride goes with the output place, the dilation with "
             "the kernel weight.",
         ),
-        "steps_swapped": Mistake(
-            partial(_by_weight, sides=_swapped("stride", "padding", "dilation")),
-            "in stride, padding and dilation you took columns for rows: a pair is (rows, columns).",
+        **_each_swapped(_by_weight),
+        "wraps_around": Mistake(
+            partial(_by_weight, joins=_wrapping_joins),
+            "where the kernel stands over the upper or left edge, your index is negative, and a negative index counts "
+            "from the end of the image. On the padding y is 0.",
+        ),
+        "images_mixed": Mistake(
+            _by_weight_of(lambda inputs, back: (inputs.sum(0, keepdim=True), back.sum(0, keepdim=True))),
+            "you multiplied the inputs of each image with the dE/dxi of all images. Each image has its own: multiply "
+            "first, and then sum over the images.",
         ),
         "surplus_kept": Mistake(
             _surplus_kept,
@@ -1220,11 +1412,12 @@ def _by_input(
     dilation: Pair = 1,
     sides: SidesChange = _as_they_are,
     equation: str = "nouv,ocab,auh,bvw->nchw",
+    joins: Callable[[Side, int], Tensor] = Side.joins,
 ) -> Tensor:
     """Return dE/dy; there are as many places as `output_gradient` has, however the sides are changed."""
     rows, columns = sides(_sides(input_size, tuple(weight.shape[2:]), stride, padding, dilation))
     tables = [
-        side.joins(places).to(weight.dtype)
+        joins(side, places).to(weight.dtype)
         for side, places in zip((rows, columns), output_gradient.shape[2:], strict=True)
     ]
     return torch.einsum(equation, output_gradient, weight, *tables)
@@ -1305,6 +1498,25 @@ def _overwritten(
     return padded[:, :, above : above + rows.size, left : left + columns.size]
 
 
+def _set_by_weights(
+    output_gradient: Tensor,
+    weight: Tensor,
+    input_size: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+) -> Tensor:
+    """Go through the kernel weights, and set the inputs that each one meets instead of adding to them."""
+    sides = _sides(input_size, tuple(weight.shape[2:]), stride, padding, dilation)
+    rows, columns = (side.joins().to(weight.dtype) for side in sides)
+    found = output_gradient.new_zeros(len(output_gradient), weight.shape[1], sides[0].size, sides[1].size)
+    for a in range(len(rows)):
+        for b in range(len(columns)):
+            share = torch.einsum("nouv,oc,uh,vw->nchw", output_gradient, weight[:, :, a, b], rows[a], columns[b])
+            found = torch.where((rows[a].sum(0)[:, None] * columns[b].sum(0)).bool(), share, found)
+    return found
+
+
 def _overlaps_averaged(
     output_gradient: Tensor,
     weight: Tensor,
@@ -1336,21 +1548,27 @@ INPUT_GRADIENT = Exercise(
     mistakes={
         "kernel_not_flipped": Mistake(
             _by_input_of(lambda weight: weight.flip(2, 3)),
-            "your kernel is not flipped. The output to the right of a pixel meets it with a weight from the left of "
-            "the kernel: on the way back the kernel is flipped in both directions.",
+            "the kernel comes out the wrong way round. If you hand down, go through the weights and use each as it is. "
+            "If you convolve, flip the kernel in both directions.",
         ),
         "flipped_in_rows_only": Mistake(
             _by_input_of(lambda weight: weight.flip(3)),
-            "you flipped the kernel upside down only. It is flipped in both directions.",
+            "the columns of the kernel come out the wrong way round, left and right. If you hand down, flip nothing. "
+            "If you convolve, flip the kernel in both directions.",
         ),
         "flipped_in_columns_only": Mistake(
             _by_input_of(lambda weight: weight.flip(2)),
-            "you flipped the kernel left to right only. It is flipped in both directions.",
+            "the rows of the kernel come out the wrong way round, upside down. If you hand down, flip nothing. If you "
+            "convolve, flip the kernel in both directions.",
         ),
         "kernel_transposed": Mistake(
             _by_input_of(lambda weight: weight.transpose(2, 3).flip(2, 3)),
             "you transposed each kernel. The matrix of the whole layer is transposed on the way back; the kernel "
             "itself is flipped, which is something else.",
+        ),
+        "rows_and_columns_exchanged": Mistake(
+            _by_input_of(lambda weight: weight.transpose(2, 3)),
+            "rows and columns of the kernel have changed places. w[o, c, a, b] is in row a and column b.",
         ),
         "channels_not_exchanged": Mistake(
             partial(_by_input, equation="nouv,coab,auh,bvw->nchw"),
@@ -1380,6 +1598,16 @@ INPUT_GRADIENT = Exercise(
             _overwritten,
             "where two places of the kernel overlap, the later one overwrites the earlier. Their contributions add up.",
         ),
+        "set_by_weights": Mistake(
+            _set_by_weights,
+            "where several weights hand down to one input, the later one overwrites the earlier. Their contributions "
+            "add up.",
+        ),
+        "wraps_around": Mistake(
+            partial(_by_input, joins=_wrapping_joins),
+            "what lands above or to the left of the image has a negative index, and a negative index counts from the "
+            "end of the image. It belongs to the padding and is lost.",
+        ),
         "overlaps_averaged": Mistake(
             _overlaps_averaged,
             "where places of the kernel overlap, you took the mean. Their contributions add up.",
@@ -1408,11 +1636,13 @@ INPUT_GRADIENT = Exercise(
         ),
         "padding_cut_off_at_the_end": Mistake(
             partial(_by_flipped_kernel, crop=(0, 2)),
-            "you cut the padding off below and to the right only. It is on both sides.",
+            "your result lies p rows and p columns too far down and to the right: subtract p from the index, or cut p "
+            "rows and columns off on all four sides.",
         ),
         "padding_cut_off_in_front": Mistake(
             partial(_by_flipped_kernel, crop=(2, 0)),
-            "you cut the padding off above and to the left only. It is on both sides.",
+            "your result lies p rows and p columns too far up and to the left: subtract p from the index once, or cut "
+            "p rows and columns off on all four sides.",
         ),
         "padding_of_the_forward_pass": Mistake(
             partial(_by_flipped_kernel, crop=None, zeros=lambda side: side.padding),
@@ -1431,10 +1661,7 @@ INPUT_GRADIENT = Exercise(
             "stride and dilation have changed their roles: the stride goes with the output place, the dilation with "
             "the kernel weight.",
         ),
-        "steps_swapped": Mistake(
-            partial(_by_input, sides=_swapped("stride", "padding", "dilation")),
-            "in stride, padding and dilation you took columns for rows: a pair is (rows, columns).",
-        ),
+        **_each_swapped(_by_input),
     },
     properties=[
         Property(

@@ -210,6 +210,9 @@ class Case:
             built, value) -> None if the value is right, else the name of what is wrong, and the sentence that tells it.
             Nothing is compared with the reference then; an answer is a known mistake if its faults have the same names,
             and the sentence follows the hint. A function of a module, which takes any value and raises nothing.
+        calls: how often the answer is called. If more than once, the generators of the arguments go on from call to
+            call, the global random state moves between them, and the answer is the tuple of all that came back; the
+            properties, which are about one call, are not asked for then.
     """
 
     arguments: Mapping[str, Any]
@@ -219,6 +222,7 @@ class Case:
     statistic: Statistic | None = None
     raises: bool = False
     fault: Callable[[dict[str, Any], Any], tuple[str, str] | None] | None = None
+    calls: int = 1
 
 
 @dataclass(frozen=True)
@@ -316,7 +320,7 @@ class Exercise:
         return f"Exercise({self.name!r})"
 
     def draw(self, seed: int = 0) -> list[Case]:
-        """Return the cases for `seed`, the fixed ones first; the first comes again at the end, for who kept something."""
+        """Return the cases for `seed`, the fixed ones first; the first comes a second time, for who kept something."""
         with untouched_random_state():
             cases = list(self.cases(torch.Generator().manual_seed(seed)))
         return [*cases, replace(cases[0], note=f"{cases[0].note}, a second time")]
@@ -329,7 +333,15 @@ class Exercise:
         Raises:
             NotImplementedError: that of the answer, unchanged.
         """
-        arguments = build(case.arguments)
+        values: list[Any] = []
+        with untouched_random_state():
+            for arguments in _in_turn(case):
+                values.append(self._run_once(answer, case, arguments))
+                if isinstance(values[-1], Fault):
+                    return values[-1]
+        return tuple(values) if case.calls > 1 else values[0]
+
+    def _run_once(self, answer: Callable[..., Any], case: Case, arguments: dict[str, Any]) -> Any:
         positional, keywords = self._split(arguments)
         called = ", ".join([*list(arguments)[: len(positional)], *(f"{name}=..." for name in keywords)])
         with untouched_random_state():
@@ -398,8 +410,11 @@ class Exercise:
         return positional, {name: arguments[name] for name in optional}
 
     def _value(self, function: Callable[..., Any], case: Case) -> Any:
-        positional, keywords = self._split(build(case.arguments))
-        return _detached(function(*positional, **keywords))
+        values = []
+        for arguments in _in_turn(case):
+            positional, keywords = self._split(arguments)
+            values.append(_detached(function(*positional, **keywords)))
+        return tuple(values) if case.calls > 1 else values[0]
 
     def _expected(self, case: Case) -> Any:
         """Return the right answer; for a statistic one of the right answers."""
@@ -427,7 +442,7 @@ class Exercise:
 
     def _broken_property(self, case: Case, right: Any, came: Any) -> str | None:
         """Return the claim of the first property that does not hold, as a sentence, or None."""
-        if case.raises or _complaint_of_form(right, came):
+        if case.raises or case.calls > 1 or _complaint_of_form(right, came):
             return None
         return next(
             (f"This must hold: {p.claim}" for p in self.properties if not p.holds(build(case.arguments), came)), None
@@ -484,6 +499,7 @@ class ValueExercise:
         mistakes: name -> Mistake(wrong value, hint).
         choices: what can be chosen; capitals do not matter.
         tolerance: largest absolute difference of a number.
+        otherwise: what is told about a wrong choice that is no known mistake.
     """
 
     name: str
@@ -491,6 +507,7 @@ class ValueExercise:
     mistakes: Mapping[str, Mistake]
     choices: tuple[str, ...] = ()
     tolerance: float = 1e-3
+    otherwise: str = "go through the choices one by one."
 
     def __repr__(self) -> str:
         """Return the name alone: the rest would give the answer away."""
@@ -581,7 +598,7 @@ class ValueExercise:
 
     def _difference(self, value: Any) -> str:
         if isinstance(self.expected, str | frozenset):
-            return "not right; go through the choices one by one."
+            return f"not right; {self.otherwise}"
         if not isinstance(self.expected, tuple):
             return "not the right number; write the formula down first, then put the numbers in."
         wrong = [
@@ -606,6 +623,17 @@ def build(arguments: Mapping[str, Any]) -> dict[str, Any]:
         return value.build() if hasattr(value, "build") else value
 
     return {name: fresh(value) for name, value in arguments.items()}
+
+
+def _in_turn(case: Case) -> Iterator[dict[str, Any]]:
+    """Yield fresh arguments for each call of a case: the generators of the first call go on, the global one as well."""
+    running: dict[str, Any] = {}
+    for _ in range(case.calls):
+        arguments = {**build(case.arguments), **running}
+        yield arguments
+        running = {name: value for name, value in arguments.items() if isinstance(value, torch.Generator)}
+        if case.calls > 1:  # to a state that has nothing to do with the one before
+            torch.manual_seed(int(torch.randint(2**62, (1,))))
 
 
 def _attempt(answer: Callable[..., Any], call: str, positional: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -654,6 +682,7 @@ class _Watch:
             for tensor in (value if isinstance(value, tuple | list) else [value])
             if isinstance(tensor, Tensor)
         ]
+        self.lists = [(name, value, list(value)) for name, value in arguments.items() if isinstance(value, list)]
         self.models = {name: value for name, value in arguments.items() if isinstance(value, nn.Module)}
         self.settings = {name: _settings(model) for name, model in self.models.items()}
         self.weights = {name: [p.detach().clone() for p in model.parameters()] for name, model in self.models.items()}
@@ -672,6 +701,9 @@ class _Watch:
                     f"your function switched on requires_grad on the caller's `{name}`. "
                     f"Work on a copy, which has its own: a detached clone."
                 )
+        for name, items, before in self.lists:
+            if len(items) != len(before) or any(now is not then for now, then in zip(items, before, strict=True)):
+                return f"your function changed the list `{name}` itself, in place. Work on a copy."
         for name, model in self.models.items():
             if change := _difference_of_settings(self.settings[name], _settings(model)):
                 return (
@@ -723,6 +755,8 @@ def _difference_of_settings(before: dict[tuple[str, str], Any], after: dict[tupl
         if before.get(key) != after.get(key):
             name, what = key
             where = f"layer {name!r}" if name else "the model"
+            if what == "hooks" and (after.get(key) or 0) < (before.get(key) or 0):
+                return f"a hook that was on {where} before is gone"
             return {
                 "hooks": f"a hook is still on {where}",
                 "training": f"{where} is in another mode (train instead of eval)",
@@ -891,7 +925,7 @@ def _describe_difference(place: str, expected: Tensor, difference: Tensor, off: 
     text = f"shape and dtype are right, but {off.sum().item()} of the {off.numel()} numbers are not{place}."
     worst = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), off.shape))
     text += f" The largest difference is at index {worst}"
-    if _largest(expected) > 0:
+    if expected.is_floating_point() and _largest(expected) > 0:  # a share says nothing about places and counts
         text += f": {100 * difference.max().item() / _largest(expected):.3g} % of the largest right number"
     return f"{text}."
 

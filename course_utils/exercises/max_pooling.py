@@ -45,8 +45,13 @@ def _tied_maps(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randint(-2, 2, shape, generator=generator).float()
 
 
+# The note of the one case that shows who computes in float32 and comes back to float64.
+_CLOSE = "numbers that differ in the 12th digit, in float64"
+_N_FIXED = 9
+
+
 def _pools(generator: torch.Generator) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield arguments of max_pool2d and what is special about them: six fixed, then six drawn."""
+    """Yield arguments of max_pool2d and what is special about them: nine fixed, then seven drawn."""
     fixed = torch.Generator().manual_seed(3)
     table = torch.tensor([[3.0, 1, 0, 5], [2, 4, 6, 1], [-1, -4, 2, 2], [-3, -2, 0, 1]])[None, None]
     yield {"inputs": table, "kernel_size": 2}, "a map of 4 x 4 numbers, windows of 2 x 2"
@@ -63,6 +68,13 @@ def _pools(generator: torch.Generator) -> Iterator[tuple[dict[str, Any], str]]:
     yield (
         {"inputs": _maps(fixed, 1, 2, 8, 6).double(), "kernel_size": 2, "stride": 3},
         "steps of 3, so that pixels are left out between the windows, in float64",
+    )
+    yield {"inputs": _far_below_zero(fixed, 2, 1, 4, 6), "kernel_size": 2}, "numbers far below zero, about -1e20"
+    close = 1 + 1e-12 * torch.randn(1, 2, 6, 4, generator=fixed, dtype=torch.float64)
+    yield {"inputs": close, "kernel_size": 2}, _CLOSE
+    yield (
+        {"inputs": _maps(fixed, 2, 2, 3, 5), "kernel_size": 1, "stride": 2},
+        "windows of a single pixel, steps of 2",
     )
 
     low, high = _number(generator, 5, 8), _number(generator, 8, 12)
@@ -84,6 +96,38 @@ def _pools(generator: torch.Generator) -> Iterator[tuple[dict[str, Any], str]]:
         {"inputs": _maps(generator, 2, 2, high, high), "kernel_size": 4, "stride": 3},
         "windows of 4 x 4 in steps of 3",
     )
+    yield (
+        {"inputs": _far_below_zero(generator, 1, 2, low, high), "kernel_size": 3, "stride": 2},
+        "drawn numbers far below zero, about -1e20",
+    )
+
+
+def _far_below_zero(generator: torch.Generator, *shape: int) -> Tensor:
+    """Return maps (N, C, H, W) of numbers from -2e20 to -1e20: below any number with which a search may begin."""
+    return -1e20 * (1 + torch.rand(shape, generator=generator))
+
+
+def _signal(outputs: Tensor, note: str, source: torch.Generator) -> tuple[Tensor, float]:
+    """Return what comes from above, and the tolerance: small where rounding to float32 must show."""
+    signal = torch.randn(outputs.shape, generator=source, dtype=outputs.dtype)
+    return (1000 * signal, 1e-10) if note == _CLOSE else (signal, 1e-4)
+
+
+def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function computed in float32, and brought back to the dtype that came."""
+
+    def rounded(values: Tensor, *others: Any, **options: Any) -> Any:
+        result = function(values.float(), *others, **options)
+        if isinstance(result, tuple):
+            return result[0].to(values.dtype), *result[1:]
+        return result.to(values.dtype)
+
+    return rounded
+
+
+_ROUNDED = (
+    "your numbers were rounded to float32 on the way, which keeps seven digits. Where float64 comes in, stay in it."
+)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -145,6 +189,18 @@ def _over_all_maps(r: Tensor, c: Tensor, i: Tensor, j: Tensor, k: int, s: int, s
     return maps * shape[2] * shape[3] + _address(r, c, i, j, k, s, shape)
 
 
+def _over_the_maps_of_an_image(r: Tensor, c: Tensor, i: Tensor, j: Tensor, k: int, s: int, shape: torch.Size) -> Tensor:
+    maps = torch.arange(shape[1]).view(shape[1], 1, 1)
+    return (maps * shape[2] * shape[3] + _address(r, c, i, j, k, s, shape)).expand(shape[0], -1, -1, -1)
+
+
+def _looked_up(inputs: Tensor, kernel_size: int, stride: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return the right maxima, and for each the first place of the whole map that holds its number."""
+    outputs, _ = _pooled(inputs, kernel_size, stride)
+    same = inputs.flatten(2).unsqueeze(2) == outputs.flatten(2).unsqueeze(3)  # (N, C, H' W', H W)
+    return outputs, same.int().argmax(-1).view(outputs.shape)
+
+
 def _average_for_value(inputs: Tensor, kernel_size: int, stride: int | None = None) -> tuple[Tensor, Tensor]:
     return F.avg_pool2d(inputs, kernel_size, stride), _pooled(inputs, kernel_size, stride)[1]
 
@@ -181,6 +237,18 @@ def _no_pixel_is_larger(arguments: dict[str, Any], value: Any) -> bool:
     s = arguments.get("stride") or k
     windows = arguments["inputs"].unfold(2, k, s).unfold(3, k, s)
     return bool((windows <= value[0][..., None, None]).all())
+
+
+def _search_begins_in_the_window(arguments: dict[str, Any], value: Any) -> bool:
+    """Whether the outputs are not max(c, largest pixel of the window) with an invented number c."""
+    k = arguments["kernel_size"]
+    s = arguments.get("stride") or k
+    largest = arguments["inputs"].unfold(2, k, s).unfold(3, k, s).amax((-2, -1))
+    above = value[0] > largest
+    if not above.any():
+        return True
+    invented = value[0][above]
+    return bool((invented != invented[0]).any() or (value[0] != largest)[~above].any())
 
 
 MAX_POOL2D = Exercise(
@@ -229,6 +297,26 @@ MAX_POOL2D = Exercise(
             "your maxima are right and your switches are not where stride differs from kernel_size: a window begins at "
             "a multiple of the stride.",
         ),
+        "window_begins_without_stride": Mistake(
+            partial(_pooled, address=lambda r, c, i, j, k, s, shape: (r + i) * shape[3] + c + j),
+            "your maxima are right, and your switches take row and column of the output for those of its window's "
+            "first pixel. Where does window (r, c) begin in X?",
+        ),
+        "place_in_window_turned": Mistake(
+            partial(_pooled, address=lambda r, c, i, j, k, s, shape: (r * s + j) * shape[3] + c * s + i),
+            "your windows begin at the right place, but within the window you have exchanged row and column. Number n "
+            "of a window, in reading order, lies in row n // k and column n % k.",
+        ),
+        "looked_up": Mistake(
+            _looked_up,
+            "you look for the maximum in the whole map, and find the same number outside its window where it stands "
+            "there first. The switch is a pixel of the window.",
+        ),
+        "over_the_maps_of_an_image": Mistake(
+            partial(_pooled, address=_over_the_maps_of_an_image),
+            "your switches count on from one channel of an image to the next. Each map is numbered for itself, from 0 "
+            "to H W - 1.",
+        ),
         "over_all_maps": Mistake(
             partial(_pooled, address=_over_all_maps),
             "your switches count on from one map to the next. Each map of each image is numbered for itself, from 0 to "
@@ -275,7 +363,8 @@ MAX_POOL2D = Exercise(
         "search_from_zero": Mistake(
             _searched_from_zero,
             "your search begins with the number 0 at the place 0. Where no pixel of a window is positive, neither "
-            "belongs to the window. Begin with one of its own pixels.",
+            "belongs to the window. No other invented number helps: begin with one of its own pixels, or with minus "
+            "infinity.",
         ),
         "over_the_border": Mistake(
             _windows_over_the_border,
@@ -286,8 +375,14 @@ MAX_POOL2D = Exercise(
             _first_map_decides,
             "all maps have the switches of the first map of the first image. Each map has its own maxima.",
         ),
+        "in_float32": Mistake(_in_float32(_pooled), _ROUNDED),
     },
     properties=[
+        Property(
+            "no output is larger than all pixels of its window. Where yours is, it is always the same number: is it "
+            "one with which your search begins? Begin with a pixel of the window, or with minus infinity.",
+            _search_begins_in_the_window,
+        ),
         Property("each switch names a pixel of X that holds the output's number.", _switches_point_at_outputs),
         Property("no pixel of a window is larger than its output.", _no_pixel_is_larger),
     ],
@@ -315,11 +410,11 @@ def _backward_cases(generator: torch.Generator) -> Iterator[Case]:
     }
     right = torch.tensor([[0.0, 0, 0], [-1, 2, 0], [0, 7, 0]])[None, None]
     yield Case(arguments, "a map of 3 x 3 numbers, 2 x 2 windows in steps of 1", expected=right)
-    fixed, n_fixed = torch.Generator().manual_seed(33), 6
+    fixed = torch.Generator().manual_seed(33)
     for number, (pool, note) in enumerate(_pools(generator)):
         outputs, switches, size = _switched(pool)
-        signal = torch.randn(outputs.shape, generator=fixed if number < n_fixed else generator).to(outputs.dtype)
-        yield Case({"output_gradient": signal, "switches": switches, "input_size": size}, note)
+        signal, tolerance = _signal(outputs, note, fixed if number < _N_FIXED else generator)
+        yield Case({"output_gradient": signal, "switches": switches, "input_size": size}, note, tolerance)
 
 
 def _sent_back(
@@ -361,6 +456,34 @@ def _by_columns(output_gradient: Tensor, switches: Tensor, input_size: tuple[int
 
 def _size_turned(output_gradient: Tensor, switches: Tensor, input_size: tuple[int, int]) -> Tensor:
     return _sent_back(output_gradient, switches, (input_size[1], input_size[0]))
+
+
+def _into_first_map_of_each_image(
+    values: Tensor, switches: Tensor, input_size: tuple[int, int], **pieces: Any
+) -> Tensor:
+    """Return what comes of scatter_add over flatten(1), where the maps of an image share one numbering."""
+    (n, c), (height, width) = values.shape[:2], input_size
+    first = _sent_back(values.flatten(1)[:, None, None], switches.flatten(1)[:, None, None], input_size, **pieces)
+    return torch.cat([first, values.new_zeros(n, c - 1, height, width)], 1)
+
+
+def _only_first(dimension: int, **pieces: Any) -> Callable[..., Tensor]:
+    """Return a way back that serves the first image (dimension 0) or the first map of each image (1) alone."""
+
+    def sent_back(values: Tensor, switches: Tensor, input_size: tuple[int, int]) -> Tensor:
+        result = _sent_back(values, switches, input_size, **pieces)
+        result.narrow(dimension, 1, result.shape[dimension] - 1).zero_()
+        return result
+
+    return sent_back
+
+
+_FIRST_MAP_OF_EACH_IMAGE = (
+    "everything of an image lands in its first map. The switches are numbered from 0 in each map, so only the last two "
+    "dimensions may be flattened."
+)
+_FIRST_IMAGE_ONLY = "only the first image gets something. All images of the batch have to be gone through."
+_FIRST_CHANNEL_ONLY = "only the first map of each image gets something. All maps have to be gone through."
 
 
 def _stretched(values: Tensor, switches: Tensor, input_size: tuple[int, int]) -> Tensor:
@@ -449,6 +572,10 @@ MAX_POOL2D_BACKWARD = Exercise(
             partial(_sent_back, signal=torch.abs),
             "you dropped the sign of R. A gradient from above may be negative, and is handed down as it is.",
         ),
+        "first_map_of_each_image": Mistake(_into_first_map_of_each_image, _FIRST_MAP_OF_EACH_IMAGE),
+        "first_image_only": Mistake(_only_first(0), _FIRST_IMAGE_ONLY),
+        "first_map_only": Mistake(_only_first(1), _FIRST_CHANNEL_ONLY),
+        "in_float32": Mistake(_in_float32(_sent_back), _ROUNDED),
         **_WHERE_TO,
     },
     properties=[
@@ -468,13 +595,14 @@ MAX_POOL2D_BACKWARD = Exercise(
 
 def _unpool_cases(generator: torch.Generator) -> Iterator[Case]:
     """Yield pooled maxima, and other signals only where no two windows share a switch."""
-    fixed, n_fixed = torch.Generator().manual_seed(34), 6
+    fixed = torch.Generator().manual_seed(34)
     for number, (pool, note) in enumerate(_pools(generator)):
         outputs, switches, size = _switched(pool)
         yield Case({"outputs": outputs, "switches": switches, "input_size": size}, f"pooled maxima of {note}")
         if pool.get("stride", pool["kernel_size"]) >= pool["kernel_size"]:
-            signal = torch.randn(outputs.shape, generator=fixed if number < n_fixed else generator).to(outputs.dtype)
-            yield Case({"outputs": signal, "switches": switches, "input_size": size}, f"another signal for {note}")
+            signal, tolerance = _signal(outputs, note, fixed if number < _N_FIXED else generator)
+            arguments = {"outputs": signal, "switches": switches, "input_size": size}
+            yield Case(arguments, f"another signal for {note}", tolerance)
 
 
 def _unpooled(outputs: Tensor, switches: Tensor, input_size: tuple[int, int], **pieces: Any) -> Tensor:
@@ -565,6 +693,12 @@ UNPOOL2D = Exercise(
             "negative numbers get lost in your map. Zero is what stands at the places that are no switch; at a switch "
             "it must not win against the pooled number.",
         ),
+        "first_map_of_each_image": Mistake(
+            partial(_into_first_map_of_each_image, reduce="amax"), _FIRST_MAP_OF_EACH_IMAGE
+        ),
+        "first_image_only": Mistake(_only_first(0, reduce="amax"), _FIRST_IMAGE_ONLY),
+        "first_map_only": Mistake(_only_first(1, reduce="amax"), _FIRST_CHANNEL_ONLY),
+        "in_float32": Mistake(_in_float32(_unpooled), _ROUNDED),
     },
     properties=[
         Property("at each switch stands the number of its window.", _holds_the_outputs),
@@ -583,13 +717,13 @@ def _average_cases(generator: torch.Generator) -> Iterator[Case]:
     right = torch.tensor([[1.0, 3, 2], [0, 5, 5], [-1, 2, 3]])[None, None]
     arguments = {"output_gradient": table, "input_size": (3, 3), "kernel_size": 2, "stride": 1}
     yield Case(arguments, "2 x 2 windows in steps of 1 on a map of 3 x 3", expected=right)
-    fixed, n_fixed = torch.Generator().manual_seed(35), 6
+    fixed = torch.Generator().manual_seed(35)
     for number, (pool, note) in enumerate(_pools(generator)):
         outputs, _, size = _switched(pool)
-        signal = torch.randn(outputs.shape, generator=fixed if number < n_fixed else generator).to(outputs.dtype)
+        signal, tolerance = _signal(outputs, note, fixed if number < _N_FIXED else generator)
         window = {name: value for name, value in pool.items() if name != "inputs"}
         note = note.replace(" with ties", "").replace("negative ", "")
-        yield Case({"output_gradient": signal, "input_size": size, **window}, note)
+        yield Case({"output_gradient": signal, "input_size": size, **window}, note, tolerance)
 
 
 def _shared_out(
@@ -673,6 +807,10 @@ AVG_POOL2D_BACKWARD = Exercise(
             partial(_shared_out, divide_by=lambda k, s: k),
             "you divide by the side of the window. How many pixels does it have?",
         ),
+        "divided_by_four": Mistake(
+            partial(_shared_out, divide_by=lambda k, s: 4),
+            "you always divide by 4. That is right for windows of 2 x 2 only.",
+        ),
         "divided_by_stride": Mistake(
             partial(_shared_out, divide_by=lambda k, s: s * s),
             "you divide by the square of the stride. The mean was taken over the window's pixels; how far the windows "
@@ -737,6 +875,7 @@ AVG_POOL2D_BACKWARD = Exercise(
             ),
             "your maps have height and width exchanged. input_size is (H, W), and the result (N, C, H, W).",
         ),
+        "in_float32": Mistake(_in_float32(_shared_out), _ROUNDED),
     },
     properties=[
         Property(
@@ -796,23 +935,38 @@ def _derivative(function: nn.Module, inputs: Tensor) -> Tensor:
 def _check_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(36)
 
-    def case(kind: str, inputs: Tensor, off: float, eps: float | None, note: str, source: torch.Generator) -> Case:
+    def case(
+        kind: str,
+        inputs: Tensor,
+        off: float,
+        eps: float | None,
+        note: str,
+        source: torch.Generator,
+        tolerance: float = 1e-6,
+    ) -> Case:
         """off: how wrong the given gradient is at one place, at another it is wrong by -0.6 times as much."""
         inputs = inputs.double()
-        function = Network(kind, 0, tuple(inputs.shape[1:]), 1)
+        function = Network(kind)
         gradient = _derivative(function.build(), inputs)
         order = torch.randperm(gradient.numel(), generator=source)
         if off:
             gradient.view(-1)[order[0]] += off
-            gradient.view(-1)[order[1]] -= 0.6 * off
+            gradient.view(-1)[order[1:2]] -= 0.6 * off
         arguments = {"function": function, "inputs": inputs, "gradient": gradient}
-        return Case(arguments | ({} if eps is None else {"eps": eps}), note, tolerance=1e-6)
+        return Case(arguments | ({} if eps is None else {"eps": eps}), note, tolerance)
 
+    tied = torch.tensor([[1.0, 1, 0, 2], [0, 1, 2, -1], [-1, 0, 2, 1], [0, -2, 0, 1]])[None, None]
     yield case("cubic_chain", _maps(fixed, 1, 1, 2, 3), 0.0, 0.1, "a curved function, eps = 0.1", fixed)
     yield case("cubic_chain", _maps(fixed, 2, 2, 3, 2), -4.0, 0.05, "a gradient that is wrong, eps = 0.05", fixed)
     yield case("pooled_sum", _maps(fixed, 1, 2, 4, 6), 0.5, None, "max pooling, a wrong gradient, no eps given", fixed)
-    yield case("pooled_sum", _tied_maps(fixed, 1, 1, 4, 4), 0.0, 1e-3, "max pooling with ties, eps = 0.001", fixed)
+    yield case("pooled_sum", tied, 0.0, 1e-3, "max pooling with ties, eps = 0.001", fixed)
     yield case("cubic_chain", 3 * _maps(fixed, 1, 1, 3, 3), 1.0, None, "a curved function, no eps given", fixed)
+    # Rounding: f is about 1e5, so 1e5 * 1e-16 / 0.1 = 1e-10; a step in float32 is off by 1.5e-8 of a slope of 1e3.
+    large = 10 * _maps(fixed, 1, 2, 2, 2)
+    yield case("cubic_chain", large, 0.0, 0.1, "large numbers, a curved function, eps = 0.1", fixed, 1e-9)
+    yield case("cubic_chain", _maps(fixed, 5), 2.0, 0.1, "a vector of 5 numbers, a wrong gradient, eps = 0.1", fixed)
+    yield case("cubic_chain", _maps(fixed, 2, 3), -3.0, 0.1, "a table of 2 x 3, a wrong gradient, eps = 0.1", fixed)
+    yield case("cubic_chain", _maps(fixed) - 1, 0.5, 0.1, "a single number of shape (), eps = 0.1", fixed)
 
     height, width = _number(generator, 2, 5), _number(generator, 2, 5)
     inputs = 2 * _maps(generator, 2, 1, height, width)
@@ -847,6 +1001,31 @@ def _quotients(
         if pile_up:
             base = below
     return numeric, largest(gradient, numeric)
+
+
+def _step_in_float32(
+    function: Callable[[Tensor], Tensor], inputs: Tensor, gradient: Tensor, eps: float = 1e-6
+) -> tuple[Tensor, float]:
+    rounded = torch.tensor(eps, dtype=torch.float32).item()
+    return _quotients(function, inputs, gradient, rounded, divide_by=lambda _: 2 * eps)
+
+
+def _never_moved_back(
+    function: Callable[[Tensor], Tensor], inputs: Tensor, gradient: Tensor, eps: float = 1e-6
+) -> tuple[Tensor, float]:
+    numeric, above, below = torch.zeros_like(inputs), inputs.clone(), inputs.clone()
+    for i in range(inputs.numel()):
+        above.view(-1)[i] += eps
+        below.view(-1)[i] -= eps
+        numeric.view(-1)[i] = (function(above) - function(below)) / (2 * eps)
+    return numeric, (gradient - numeric).abs().max().item()
+
+
+def _second_value_belongs_to_the_first(arguments: dict[str, Any], value: Any) -> bool:
+    """Whether the second value is right, asked only where the first one is."""
+    numeric, largest = max_pooling.gradient_check(**arguments)
+    size = 1e-6 * max(1.0, numeric.abs().max().item(), largest)
+    return bool((value[0] - numeric).abs().max() > size or abs(float(value[1]) - largest) <= size)
 
 
 def _all_at_once(
@@ -897,6 +1076,11 @@ GRADIENT_CHECK = Exercise(
             partial(_quotients, divide_by=lambda eps: 2.0),
             "you divide by 2. By how much did the input move between your two values of f?",
         ),
+        "times_eps": Mistake(
+            partial(_quotients, divide_by=lambda eps: 2 / eps),
+            "you divide by 2 and multiply with eps. In Python `a / 2 * eps` is `(a / 2) * eps`: put brackets around "
+            "what you divide by.",
+        ),
         "sign": Mistake(
             partial(_quotients, right=-1.0, left=-1.0),
             "all signs are turned round: the value at x + eps comes first in the difference.",
@@ -908,16 +1092,29 @@ GRADIENT_CHECK = Exercise(
         ),
         "eps_ignored": Mistake(
             lambda function, inputs, gradient, eps=1e-6: _quotients(function, inputs, gradient),
-            "you do not use `eps`: your step is always the same.",
+            "your numbers do not change with `eps` as a central difference does. Is `eps` the step that you take to "
+            "each side? (A better approximation is another formula than the one that was asked for.)",
+            where=lambda case: case.tolerance > 1e-8,  # a step of 1e-6 rounds more than that
         ),
         "relative_step": Mistake(
             partial(_quotients, step=lambda inputs, eps: eps * inputs.abs().clamp(min=1e-8)),
             "your step is a share of the input. eps is the step itself, the same for each input.",
         ),
+        "step_in_float32": Mistake(
+            _step_in_float32,
+            "your step was rounded to float32: a vector e_i made without a dtype, by `torch.zeros` or `one_hot`, turns "
+            "eps into float32 when it is multiplied with it, and only then float64 is added. Give e_i the dtype of "
+            "`inputs`.",
+        ),
         "pile_up": Mistake(
             partial(_quotients, pile_up=True),
             "you do not put an input back before you move the next one, so that the point wanders away. Each quotient "
             "belongs to the same point x, with one input moved.",
+        ),
+        "never_moved_back": Mistake(
+            _never_moved_back,
+            "your two points move apart: an input that was moved stays where it is when the next one is moved. Each "
+            "quotient belongs to the same point x, with one input moved.",
         ),
         "all_at_once": Mistake(
             _all_at_once,
@@ -962,6 +1159,13 @@ GRADIENT_CHECK = Exercise(
             "for.",
         ),
     },
+    properties=[
+        Property(
+            "the second value is the largest |gradient - difference| over all places, a magnitude. (Your first value "
+            "is right here.)",
+            _second_value_belongs_to_the_first,
+        ),
+    ],
 )
 
 
@@ -1006,6 +1210,15 @@ POOLING_BY_HAND = ValueExercise(
         "average": Mistake(
             (0.25, 0.75, 0.5, 1.0, 2.5, 1.5, 0.75, 1.75, 1.0),
             "this is the backward pass of average pooling.",
+        ),
+        "signal_turned": Mistake(
+            (0.0, 0.0, 0.0, 1.0, 3.0, 0.0, 0.0, 6.0, 0.0),
+            "you have exchanged rows and columns of R. The 2 stands in the first row: it comes from the window on the "
+            "upper right.",
+        ),
+        "smallest": Mistake(
+            (1.0, 0.0, 0.0, 0.0, 0.0, 6.0, 3.0, 0.0, 0.0),
+            "you handed the gradients to the smallest pixel of each window. This is max pooling.",
         ),
         "by_columns": Mistake(
             (0.0, 1.0, 0.0, 0.0, 2.0, 7.0, 0.0, 0.0, 0.0),
@@ -1080,6 +1293,16 @@ TIE_QUOTIENTS = ValueExercise(
             (1.0, -1.0, 0.0, 0.0, 1.0),
             "downwards: if x1 alone falls below 2, y does not fall and does not grow. The other two hold it.",
         ),
+        "left_negative_alone": Mistake(
+            (1.0, -1.0, 0.5, 1.5, 1.0),
+            "the second number: if x1 alone falls below 2, the other two still hold the maximum, and y does not move. "
+            "(The other four are right.)",
+        ),
+        "central_is_right": Mistake(
+            (1.0, 0.0, 1.0, 3.0, 1.0),
+            "the first two are right. The third number: from x1 - eps to x1 + eps the input moves by 2 eps. By how "
+            "much does y move on this way?",
+        ),
         "adds_up": Mistake(
             (1.0, 0.0, 0.5, 1.0, 1.0),
             "the fourth number: there are three inputs, and the same quotient belongs to each. For a smooth function "
@@ -1149,6 +1372,11 @@ SUBGRADIENTS = ValueExercise(
         "everything": Mistake(
             frozenset(_SHARES),
             "not all of them: put d1 = d2 = 1, then d1 = d2 = -1 into the inequality, for each.",
+        ),
+        "backwards": Mistake(
+            frozenset(_SHARES[4:]),
+            "you have chosen those for which the inequality fails. Asked for are those for which it holds for every "
+            "step d.",
         ),
         "only_both": Mistake(
             frozenset(_SHARES[4:5]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -371,16 +372,165 @@ def input_gradient_with_negligent_border(
     return torch.cat([gradient[:, :, :-1], 0 * gradient[:, :, -1:]], dim=2)
 
 
+def input_gradient_by_kernel_weights(
+    output_gradient: Tensor,
+    weight: Tensor,
+    input_size: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    flipped: tuple[int, ...] = (),
+    cut: tuple[int, int] | None = None,
+) -> Tensor:
+    """Hand down, weight by weight. flipped: dimensions of the kernel that are flipped though nothing must be.
+
+    cut: where the image begins in the padded one; default: after the padding.
+    """
+    height, width = pair(input_size)
+    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
+    rows, columns = output_gradient.shape[2:]
+    weight = weight.flip(flipped)
+    padded = output_gradient.new_zeros(len(output_gradient), weight.shape[1], height + 2 * ph, width + 2 * pw)
+    for a in range(weight.shape[2]):
+        for b in range(weight.shape[3]):
+            part = torch.einsum("nohw,oc->nchw", output_gradient, weight[:, :, a, b])
+            padded[:, :, a * dh : a * dh + rows * sh : sh, b * dw : b * dw + columns * sw : sw] += part
+    top, left = (ph, pw) if cut is None else cut
+    return padded[:, :, top : top + height, left : left + width]
+
+
+def input_gradient_by_places(
+    output_gradient: Tensor,
+    weight: Tensor,
+    input_size: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    negative: bool = False,
+) -> Tensor:
+    """Hand down, place by place. negative: whether negative indices are let through."""
+    height, width = pair(input_size)
+    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
+    found = output_gradient.new_zeros(len(output_gradient), weight.shape[1], height, width)
+    for a in range(weight.shape[2]):
+        for b in range(weight.shape[3]):
+            for u in range(output_gradient.shape[2]):
+                for v in range(output_gradient.shape[3]):
+                    row, column = sh * u + dh * a - ph, sw * v + dw * b - pw
+                    if row < height and column < width and (negative or (row >= 0 and column >= 0)):
+                        found[:, :, row, column] += output_gradient[:, :, u, v] @ weight[:, :, a, b]
+    return found
+
+
+def weight_gradient_by_places(
+    inputs: Tensor,
+    output_gradient: Tensor,
+    kernel_size: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    negative: bool = False,
+) -> Tensor:
+    """Add up, place by place. negative: whether negative indices are let through."""
+    (kh, kw), (height, width) = pair(kernel_size), inputs.shape[2:]
+    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
+    found = inputs.new_zeros(output_gradient.shape[1], inputs.shape[1], kh, kw)
+    for a in range(kh):
+        for b in range(kw):
+            for u in range(output_gradient.shape[2]):
+                for v in range(output_gradient.shape[3]):
+                    row, column = sh * u + dh * a - ph, sw * v + dw * b - pw
+                    if row < height and column < width and (negative or (row >= 0 and column >= 0)):
+                        found[:, :, a, b] += output_gradient[:, :, u, v].T @ inputs[:, :, row, column]
+    return found
+
+
+def weight_gradient_of_mixed_images(
+    inputs: Tensor,
+    output_gradient: Tensor,
+    kernel_size: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+) -> Tensor:
+    """An einsum with one letter for the images of the inputs and another for those of the gradient."""
+    columns = F.unfold(inputs, kernel_size, dilation, padding, stride).unflatten(1, (-1, *pair(kernel_size)))
+    return torch.einsum("ncabj,moj->ocab", columns, output_gradient.flatten(2))
+
+
+def conv2d_by_kernel_weights(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    replace: bool = False,
+    bias_inside: bool = False,
+    first_for_all: bool = False,
+) -> Tensor:
+    """A loop over the kernel, with what goes wrong in it: = for +=, the bias inside, one number for all maps."""
+    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
+    x = F.pad(inputs, (pw, pw, ph, ph))
+    (kh, kw) = weight.shape[2:]
+    rows, columns = (x.shape[2] - dh * (kh - 1) - 1) // sh + 1, (x.shape[3] - dw * (kw - 1) - 1) // sw + 1
+    out = x.new_zeros(len(x), len(weight), rows, columns)
+    added = 0 if bias is None else bias[0] if first_for_all else bias[:, None, None]
+    for a in range(kh):
+        for b in range(kw):
+            met = x[:, :, a * dh : a * dh + (rows - 1) * sh + 1 : sh, b * dw : b * dw + (columns - 1) * sw + 1 : sw]
+            part = torch.einsum("ncuv,oc->nouv", met, weight[:, :, a, b]) + (added if bias_inside else 0)
+            out = part if replace else out + part
+    return out if bias_inside else out + added
+
+
+def conv2d_through_float32(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, **steps: Any) -> Tensor:
+    return F.conv2d(inputs.float(), weight.float(), None if bias is None else bias.float(), **steps).to(inputs.dtype)
+
+
+def swapped_pairs(function: Any, *names: str) -> Any:
+    """Return the function as one calls it who takes columns for rows in the steps `names`."""
+
+    def answer(*arguments: Any, **steps: Any) -> Any:
+        turned = {name: pair(steps[name])[::-1] for name in names if name in steps}
+        return function(*arguments, **{**steps, **turned})
+
+    return answer
+
+
+def connections_with_bounds(lower: bool, upper: bool) -> Any:
+    """Return an answer that tests only one of the bounds, or ignores a step."""
+
+    def answer(
+        kernel_size: Pair, input_size: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1
+    ) -> dict[tuple[int, int], Tensor]:
+        (height, width), (kh, kw) = pair(input_size), pair(kernel_size)
+        (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
+        rows, columns = convolution.output_size(input_size, kernel_size, stride, padding, dilation)
+        u, v = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        sets = {}
+        for a in range(kh):
+            for b in range(kw):
+                row, column = sh * u + dh * a - ph, sw * v + dw * b - pw
+                kept = ((row >= 0) & (column >= 0) | (not lower)) & ((row < height) & (column < width) | (not upper))
+                sets[a, b] = torch.stack([(u * columns + v)[kept], (row * width + column)[kept]], 1)
+        return sets
+
+    return answer
+
+
 ALTERNATIVES: dict[str, dict[str, Any]] = {
     "conv2d": {
         "torch": F.conv2d,
         "unfold": conv2d_by_unfold,
         "place by place": conv2d_place_by_place,
         "matrix": conv2d_by_matrix,
+        "loop over the kernel": conv2d_by_kernel_weights,
     },
     "connections": {
         "numbered image": connections_by_numbered_image,
         "one-hot kernels": connections_by_one_hot_kernels,
+        "grids": connections_with_bounds(lower=True, upper=True),
     },
     "count_parameters": {"torch's layers": counts_of_torch_layers},
     "weight_gradient": {
@@ -388,12 +538,15 @@ ALTERNATIVES: dict[str, dict[str, Any]] = {
         "torch.nn.grad": weight_gradient_of_torch,
         "unfold": weight_gradient_by_unfold,
         "connection by connection": weight_gradient_over_connections,
+        "place by place": weight_gradient_by_places,
     },
     "input_gradient": {
         "autograd": input_gradient_by_autograd,
         "torch.nn.grad": input_gradient_of_torch,
         "fold": input_gradient_by_fold,
         "transposed matrix": input_gradient_by_transposed_matrix,
+        "loop over the kernel": input_gradient_by_kernel_weights,
+        "place by place": input_gradient_by_places,
     },
 }
 
@@ -403,12 +556,39 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Any] = {
     ("conv2d", "bias_subtracted"): conv2d_with_negative_bias,
     ("conv2d", "activation"): lambda *arguments, **options: F.conv2d(*arguments, **options).relu(),
     ("conv2d", "stride_ignored"): lambda *arguments, stride=1, **options: F.conv2d(*arguments, **options),
+    ("conv2d", "last_weight_alone"): functools.partial(conv2d_by_kernel_weights, replace=True),
+    ("conv2d", "bias_in_the_loop"): functools.partial(conv2d_by_kernel_weights, bias_inside=True),
+    ("conv2d", "first_bias_for_all"): functools.partial(conv2d_by_kernel_weights, first_for_all=True),
     ("connections", "wraps_around"): connections_by_flat_offsets,
+    ("connections", "lower_bound_not_tested"): connections_with_bounds(lower=False, upper=True),
+    ("connections", "upper_bound_not_tested"): connections_with_bounds(lower=True, upper=False),
+    ("connections", "stride_ignored_throughout"): lambda *arguments, stride=1, **options: convolution.connections(
+        *arguments, **options
+    ),
+    ("connections", "dilation_ignored_throughout"): lambda *arguments, dilation=1, **options: convolution.connections(
+        *arguments, **options
+    ),
+    ("connections", "stride_swapped"): swapped_pairs(convolution.connections, "stride"),
+    ("connections", "padding_swapped"): swapped_pairs(convolution.connections, "padding"),
+    ("count_parameters", "channels_exchanged"): lambda c, o, *rest, **options: counts_of_torch_layers(
+        o, c, *rest, **options
+    ),
     ("count_parameters", "padding_counted_in_local"): counts_with_whole_kernels,
     ("weight_gradient", "mean_of_batch"): weight_gradient_of_the_mean_error,
     ("weight_gradient", "kernel_flipped"): lambda *arguments, **options: weight_gradient_by_autograd(
         *arguments, **options
     ).flip(-1, -2),
+    ("weight_gradient", "images_mixed"): weight_gradient_of_mixed_images,
+    ("weight_gradient", "wraps_around"): functools.partial(weight_gradient_by_places, negative=True),
+    ("weight_gradient", "padding_swapped"): swapped_pairs(weight_gradient_by_places, "padding"),
+    ("input_gradient", "padding_swapped"): swapped_pairs(input_gradient_by_places, "padding"),
+    ("input_gradient", "stride_swapped"): swapped_pairs(input_gradient_by_places, "stride"),
+    ("input_gradient", "all_steps_swapped"): swapped_pairs(input_gradient_by_places, "stride", "padding", "dilation"),
+    ("input_gradient", "wraps_around"): functools.partial(input_gradient_by_places, negative=True),
+    ("input_gradient", "set_by_weights"): input_gradient_set_by_kernel_weights,
+    ("input_gradient", "padding_cut_off_at_the_end"): functools.partial(input_gradient_by_kernel_weights, cut=(0, 0)),
+    ("input_gradient", "flipped_in_rows_only"): functools.partial(input_gradient_by_kernel_weights, flipped=(3,)),
+    ("input_gradient", "flipped_in_columns_only"): functools.partial(input_gradient_by_kernel_weights, flipped=(2,)),
     ("input_gradient", "surplus_missing"): input_gradient_by_conv_transpose,
     ("input_gradient", "kernel_not_flipped"): input_gradient_through_unflipped_kernel,
 }
@@ -417,7 +597,12 @@ REJECTED: dict[str, tuple[str, Any, str]] = {
     "in float32": ("conv2d", conv2d_in_float32, r"dtype of your answer is torch.float32"),
     "batch reversed": ("conv2d", conv2d_of_reversed_batch, r"two images, two channels.*numbers are not"),
     "kernel flipped in place": ("conv2d", conv2d_that_flips_back_in_place, r"changed `weight` itself, in place"),
-    "wrong for one stride": ("conv2d", conv2d_of_odd_strides, r"as whole numbers, float64: .*numbers are not"),
+    "float32 on the way": (
+        "conv2d",
+        conv2d_through_float32,
+        r"for which float32 on the way is too coarse: .*numbers are not",
+    ),
+    "wrong for one stride": ("conv2d", conv2d_of_odd_strides, r"as whole numbers, float64.*numbers are not"),
     "lists": ("connections", connections_as_lists, r"a value of type list \(at key \(0, 0\)\)"),
     "in reverse order": ("connections", connections_backwards, r"This must hold: .*sorted by j"),
     "one connection twice": ("connections", connections_twice, r"This must hold: .*no pair stands twice"),
@@ -425,10 +610,5 @@ REJECTED: dict[str, tuple[str, Any, str]] = {
     "one too many": ("count_parameters", counts_off_by_one, r"the number is not right \(at key"),
     "no names": ("count_parameters", counts_as_tuple, r"a value of type tuple; a dict is asked for"),
     "weights in float32": ("weight_gradient", weight_gradient_in_float32, r"dtype of your answer is torch.float32"),
-    "overwritten by weights": (
-        "input_gradient",
-        input_gradient_set_by_kernel_weights,
-        r"This must hold: for any inputs",
-    ),
     "last row forgotten": ("input_gradient", input_gradient_with_negligent_border, r"numbers are not"),
 }

@@ -222,6 +222,94 @@ def forward_differences(
     return slopes, (gradient - slopes).abs().max().item()
 
 
+def in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function computed in float32; its first value is brought back to the dtype that came."""
+
+    def rounded(values: Tensor, *others: Any, **options: Any) -> Any:
+        result = function(values.float(), *others, **options)
+        if isinstance(result, Tensor):
+            return result.to(values.dtype)
+        return result[0].to(values.dtype), result[1]
+
+    return rounded
+
+
+def windows_at_output_places(inputs: Tensor, kernel_size: int, stride: int | None = None) -> tuple[Tensor, Tensor]:
+    """The trap of a forgotten stride: (i + a) * W + j + b."""
+    outputs, switches = pooled_by_torch(inputs, kernel_size, stride)
+    step, width = stride or kernel_size, inputs.shape[3]
+    rows, columns = torch.arange(outputs.shape[2]).view(-1, 1), torch.arange(outputs.shape[3])
+    return outputs, switches - (step - 1) * (rows * width + columns)
+
+
+def looked_up_in_the_whole_map(inputs: Tensor, kernel_size: int, stride: int | None = None) -> tuple[Tensor, Tensor]:
+    outputs, _ = pooled_by_torch(inputs, kernel_size, stride)
+    found = [
+        (pixels == value).nonzero()[0].item()
+        for pixels, maxima in zip(inputs.flatten(0, 1).flatten(1), outputs.flatten(0, 1).flatten(1), strict=True)
+        for value in maxima
+    ]
+    return outputs, torch.tensor(found).view(outputs.shape)
+
+
+def scattered_over_all_channels(output_gradient: Tensor, switches: Tensor, input_size: Size) -> Tensor:
+    n, c = output_gradient.shape[:2]
+    flat = output_gradient.new_zeros(n, c * input_size[0] * input_size[1])
+    return flat.scatter_add(1, switches.flatten(1), output_gradient.flatten(1)).view(n, c, *input_size)
+
+
+def first_image_alone(output_gradient: Tensor, switches: Tensor, input_size: Size) -> Tensor:
+    gradient = output_gradient.new_zeros(*output_gradient.shape[:2], *input_size)
+    gradient[:1] = sent_back_by_index_add(output_gradient[:1], switches[:1], input_size)
+    return gradient
+
+
+def richardson(function: Function, inputs: Tensor, gradient: Tensor, eps: float = 1e-6) -> tuple[Tensor, float]:
+    """A better approximation than the one asked for: its error shrinks with eps^4."""
+    coarse, fine = (checked_by_identity(function, inputs, gradient, step)[0] for step in (eps, eps / 2))
+    numeric = (4 * fine - coarse) / 3
+    return numeric, float((gradient - numeric).abs().max())
+
+
+def two_points_that_move_apart(
+    function: Function, inputs: Tensor, gradient: Tensor, eps: float = 1e-6
+) -> tuple[Tensor, float]:
+    above, below, numeric = inputs.clone(), inputs.clone(), []
+    for i in range(inputs.numel()):
+        above.view(-1)[i], below.view(-1)[i] = above.view(-1)[i] + eps, below.view(-1)[i] - eps
+        numeric.append((function(above) - function(below)) / (2 * eps))
+    slopes = torch.stack(numeric).view(inputs.shape)
+    return slopes, (gradient - slopes).abs().max().item()
+
+
+def moved_along_one_hot(
+    function: Function, inputs: Tensor, gradient: Tensor, eps: float = 1e-6
+) -> tuple[Tensor, float]:
+    """eps times a tensor of whole numbers is float32."""
+    numeric = torch.zeros_like(inputs)
+    for i in range(inputs.numel()):
+        e = F.one_hot(torch.tensor(i), inputs.numel()).view(inputs.shape)
+        numeric.view(-1)[i] = (function(inputs + eps * e) - function(inputs - eps * e)) / (2 * eps)
+    return numeric, (gradient - numeric).abs().max().item()
+
+
+def with_second_value(measure: Callable[[Tensor, Tensor], Any]) -> Callable[..., tuple[Tensor, Any]]:
+    """Return a check whose differences are right, and whose second value is measure(gradient, differences)."""
+
+    def gradient_check(function: Function, inputs: Tensor, gradient: Tensor, eps: float = 1e-6) -> tuple[Tensor, Any]:
+        numeric, _ = checked_by_identity(function, inputs, gradient, eps)
+        return numeric, measure(gradient, numeric)
+
+    return gradient_check
+
+
+def only_four_dimensions(
+    function: Function, inputs: Tensor, gradient: Tensor, eps: float = 1e-6
+) -> tuple[Tensor, Tensor]:
+    n, c, height, width = inputs.shape
+    return checked_by_identity(function, inputs.view(n, c, height, width), gradient, eps)
+
+
 def of_first(result: Callable[..., Any], part: int) -> Callable[..., Any]:
     return lambda *arguments, **options: result(*arguments, **options)[part]
 
@@ -259,11 +347,23 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("max_pool2d", "last_maximum"): pooled_in_loops(lambda value, best: value >= best),
     ("max_pool2d", "search_from_zero"): pooled_in_loops(start=(0.0, 0)),
     ("max_pool2d", "minimum"): pooled_in_loops(lambda value, best: value < best),
+    ("max_pool2d", "in_float32"): in_float32(pooled_in_loops()),
+    ("max_pool2d", "window_begins_without_stride"): windows_at_output_places,
+    ("max_pool2d", "looked_up"): looked_up_in_the_whole_map,
+    ("max_pool2d_backward", "in_float32"): in_float32(sent_back_by_index_add),
+    ("max_pool2d_backward", "first_map_of_each_image"): scattered_over_all_channels,
+    ("max_pool2d_backward", "first_image_only"): first_image_alone,
+    ("unpool2d", "in_float32"): in_float32(put_by_scatter),
+    ("avg_pool2d_backward", "in_float32"): in_float32(averaged_back_by_convolution(lambda k: 1 / k**2)),
+    ("avg_pool2d_backward", "divided_by_four"): averaged_back_by_convolution(lambda k: 1 / 4),
     ("max_pool2d_backward", "last_one_stays"): added_at_an_index,
     ("unpool2d", "added"): sent_back_in_loops(add=True),
     ("avg_pool2d_backward", "not_divided"): averaged_back_by_convolution(lambda k: 1.0),
     ("avg_pool2d_backward", "divided_by_side"): averaged_back_by_convolution(lambda k: 1 / k),
     ("avg_pool2d_backward", "stride_ignored"): averaged_back_by_repeating,
+    ("gradient_check", "eps_ignored"): richardson,
+    ("gradient_check", "never_moved_back"): two_points_that_move_apart,
+    ("gradient_check", "step_in_float32"): moved_along_one_hot,
     ("gradient_check", "one_sided_right"): forward_differences,
     ("gradient_check", "pile_up"): moved_in_place(restore=False, own=True),
 }
@@ -280,6 +380,19 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
         "max_pool2d",
         lambda *given, **options: (pooled_by_torch(*given, **options)[0], pooled_by_torch(*given, **options)[1] * 1.0),
         r"dtype of your answer \(value 2 of 2\) is torch.float32; it should be torch.int64",
+    ),
+    **{
+        f"search begins with {start}": (
+            "max_pool2d",
+            pooled_in_loops(start=(start, 0)),
+            "it is always the same number: is it one with which your search begins",
+        )
+        for start in (-3.0, -10.0, -1e3, -1e9, -9.3e18)
+    },
+    "never a window of one pixel": (
+        "max_pool2d",
+        lambda inputs, kernel_size, stride=None: pooled_by_torch(inputs, max(kernel_size, 2), stride),
+        "single pixel",
     ),
     "stride needed": ("max_pool2d", lambda inputs, kernel_size, stride: None, "called as max_pool2d"),
     "backward in float32": (
@@ -313,6 +426,19 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "differences in float32, hidden": ("gradient_check", checked_in(torch.float32, back=True), "numbers are not"),
     "inputs moved": ("gradient_check", moved_in_place(restore=False, own=False), "changed `inputs` itself"),
     "inputs nearly put back": ("gradient_check", moved_in_place(restore=True, own=False), "changed `inputs` itself"),
+    "four dimensions alone": ("gradient_check", only_four_dimensions, "a vector of 5 numbers.*not enough values"),
+    **{
+        f"second value: {name}": (
+            "gradient_check",
+            with_second_value(measure),
+            r"the number is not right \(value 2 of 2\).*Your first value is right here",
+        )
+        for name, measure in {
+            "smallest": lambda gradient, numeric: (gradient - numeric).abs().min().item(),
+            "square": lambda gradient, numeric: (gradient - numeric).square().max().item(),
+            "whether it is right": lambda gradient, numeric: torch.allclose(gradient, numeric, atol=1e-4),
+        }.items()
+    },
     "the number alone": ("gradient_check", of_first(checked_by_identity, 1), "a tuple of 2 values is asked for"),
     "the gradient that was given": (
         "gradient_check",

@@ -371,6 +371,37 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
+def field_that_uses_the_list_up(layers: list[tuple]) -> int:
+    field = 1
+    while layers:
+        k, s, _, d = layers.pop()
+        field = (field - 1) * s + d * (k - 1) + 1
+    return field
+
+
+def region_of_a_list_turned_round(layers: list[tuple], position: int) -> tuple[int, int]:
+    first = last = position
+    layers.reverse()
+    for k, s, p, d in layers:
+        first, last = s * first - p, s * last - p + d * (k - 1)
+    return first, last
+
+
+def effective_of_scaled_noise(
+    model: nn.Sequential,
+    layer: str,
+    input_size: tuple[int, int],
+    n_samples: int = 20,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Noise of a tenth of the deviation that is asked for."""
+    images = torch.randn(n_samples, model[0].in_channels, *input_size, generator=generator).div(10).requires_grad_()
+    maps = model[: int(layer) + 1](images)
+    maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2].sum().backward()
+    field = images.grad.abs().sum((0, 1))
+    return field / field.sum()
+
+
 # Wrong answers that are no known mistake: the message tells what is wrong, and no hint claims to know why.
 REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "a pair": ("receptive_field", lambda layers: (field_by_sets(layers),) * 2, "a number is asked for"),
@@ -379,6 +410,8 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
         lambda layers: field_by_sets(layers[:3]),
         "small AlexNet.*the number is not right|drawn stack of 4",
     ),
+    "the list used up": ("receptive_field", field_that_uses_the_list_up, "changed the list `layers` itself"),
+    "the list turned round": ("input_region", region_of_a_list_turned_round, "changed the list `layers` itself"),
     "not for no layer": (
         "receptive_field",
         lambda layers: field_by_sets(layers) if layers else 0,
@@ -434,6 +467,7 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     ),
     "network in train mode": ("effective_receptive_field", effective_in_train_mode, "is in another mode"),
     "hook left after an error": ("effective_receptive_field", effective_with_its_hook_left, "smaller than a kernel"),
+    "scaled noise": ("effective_receptive_field", effective_of_scaled_noise, "a kink"),
     "a seed of its own": ("effective_receptive_field", effective_with_a_seed_of_its_own, "The same generator"),
     "the global random state": (
         "effective_receptive_field",

@@ -40,7 +40,7 @@
 # Write your code in place of `# YOUR CODE HERE` and `raise NotImplementedError()`, run the cell, then run the check
 # below it. It calls your function with sizes and numbers that it makes up itself, and says one of these:
 #
-# - `conv2d: right on all 11 cases.` You are done.
+# - `conv2d: right on all ... cases.` You are done.
 # - `NotImplementedError`: nothing is written yet.
 # - `AssertionError` with a sentence: read the last line of the red text. If your answer is a mistake that the check
 #   knows, the sentence says which. If not, it says what came: the shape, the type, how many numbers differ and where.
@@ -50,8 +50,8 @@
 #
 # When the lab is graded, the same check runs once more with other sizes and numbers. So do not fit your code to the
 # cases: follow the formula. Your function must also leave what it is given as it was. And let
-# `torch.nn.functional.conv2d`, `unfold` and autograd rest until the end: they would do the work that you are here to
-# understand.
+# `torch.nn.functional.conv2d`, `unfold`, `fold` and autograd rest until the end: they would do the work that you are
+# here to understand. The check cannot see it; a person may.
 #
 # Below each check are hints, folded, each headed by what you may see. The first one gives away the least. After them a
 # picture shows what your own function computes. All exercises go on with `course_utils` where they need another
@@ -87,8 +87,10 @@ unit = exercises.load("01_convolution")
 # - images have the shape `(N, C, H, W)`: images, channels, rows, columns; kernels `(O, C, kh, kw)`, with $O$ output
 #   channels;
 # - the stride $s$, padding $p$ and dilation $d$ are a whole number, or a pair (for rows, for columns). `pair` below
-#   makes a pair of either. `kernel_size` and `input_size` are always pairs here;
+#   makes a pair of either. `kernel_size` and `input_size` are always pairs here. A pair is a tuple;
 # - padding means $p$ rows or columns of zeros on **each** side;
+# - $w_{o,c,a,b}$ is the weight in row $a$ and column $b$ of the kernel from the input map $c$ to the output map $o$.
+#   The lecture writes $K^{oq}_{a,c}$ for it: there $q$ is the input map, and $c$ the column of the kernel;
 # - the kernel row $a$ meets the input row $s u + d a - p$ when the kernel is at the output row $u$; the columns
 #   likewise. This one formula is all that you need to know about stride, padding and dilation.
 
@@ -159,14 +161,18 @@ unit["inner_potential"].check(inner_potential)
 
 # %%
 formal_weight, potential = inner_potential()
-outputs, weights = torch.tensor([[1.0, 2, 4, 6]]), torch.tensor([[formal_weight, 3, -1, 0.5]])
 plotting.matrices(
-    {"y, formal unit first": outputs, "your w_j0, and w": weights, "w y": outputs * weights},
-    heading=f"The four products add up to {(outputs * weights).sum():g}; your ξ is {potential:g}",
+    {
+        "y, formal unit first": torch.tensor([[1.0, 2, 4, 6]]),
+        "your w_j0, and w": torch.tensor([[formal_weight, 3, -1, 0.5]]),
+        "your ξ": torch.tensor([[float(potential)]]),
+    },
+    heading="A row of inputs, a row of weights, and your sum",
 )
 
 # %% [markdown]
-# The two numbers in the heading must agree. A convolution does nothing but this, once for each place of the kernel.
+# Multiply each input with the weight at the same place, and add up: you must get your $\xi$. A convolution does nothing
+# but this, once for each place of the kernel.
 
 # %% [markdown]
 # ## Exercise 2: the size of the output by hand (2 points, difficulty 1 of 5, 10 minutes)
@@ -178,8 +184,8 @@ plotting.matrices(
 # The kernel spans $d(k-1) + 1$ pixels, the numerator is the way that it can go on the padded image, and the number of
 # places is one more than the number of steps.
 #
-# **Compute** the size of the output for an image of $16 \times 11$ pixels (rows, columns), a kernel of $5 \times 3$
-# weights, stride 2, padding 3 and dilation 1.
+# **Compute** the size of the output for an image of $10 \times 16$ pixels (rows, columns), a kernel of $3 \times 5$
+# weights, stride $(3, 2)$, padding $(3, 1)$ and dilation $(1, 3)$. The first number of a pair is that of the rows.
 #
 # **For example**, an image of $6 \times 8$ with a kernel of $3 \times 3$, stride 2 and padding 0 gives $2 \times 3$
 # places: the ways are 3 and 5 pixels, and a last half step does not count.
@@ -191,7 +197,7 @@ plotting.matrices(
 def output_size() -> tuple[int, int]:
     """Return (rows, columns) of the output above, worked by hand."""
     ### BEGIN SOLUTION
-    return 9, 8  # (16 + 6 - 4 - 1) / 2 = 8.5 and (11 + 6 - 2 - 1) / 2 = 7
+    return 5, 3  # (10 + 6 - 2 - 1) / 3 = 13 / 3, so 4 steps; (16 + 2 - 12 - 1) / 2 = 5 / 2, so 2 steps
     ### END SOLUTION
 
 
@@ -208,26 +214,39 @@ unit["output_size"].check(output_size)
 #
 # <details><summary>In the picture below a strip at the edge is never seen</summary>
 #
-# One strip may be: where the stride does not divide the way, the last pixels are left over. But never as many rows as
-# one stride. If there are, the kernel could go on.
+# It may be: where the stride does not divide the way, the last pixels are left over. But never as many rows as one
+# stride. If there are, the kernel could go on.
+#
+# </details>
+#
+# <details><summary>In the picture below some cells have a frame</summary>
+#
+# They are beyond the padded image. A kernel that hangs over its edge has no place there.
 #
 # </details>
 
 # %%
-rows, columns = output_size()
-seen = torch.zeros(16 + 2 * 3, 11 + 2 * 3)
+rows, columns = map(int, output_size())
+height, width = 10 + 2 * 3, 16 + 2 * 1
+over = max(0, 3 * (rows - 1) + 3 - height), max(0, 2 * (columns - 1) + 13 - width)
+seen = torch.zeros(height + min(over[0], 4), width + min(over[1], 4))  # at most 4 rows and columns beyond are drawn
 for u in range(rows):
     for v in range(columns):
-        seen[2 * u : 2 * u + 5, 2 * v : 2 * v + 3] += 1
-plotting.heatmap_grid(
-    seen.unsqueeze(0),
-    titles=[f"your {rows} x {columns} places on the padded image"],
-    label="number of places that see the pixel",
+        seen[3 * u : 3 * u + 3, 2 * v : 2 * v + 13 : 3] += 1
+beyond = torch.ones_like(seen)
+beyond[:height, :width] = 0
+title = f"padded image, {height} x {width} pixels; {over[0]} rows and {over[1]} columns hang over it (framed)"
+plotting.symbol_matrices(
+    {title: [[f"{int(number)}" for number in row] for row in seen]},
+    values={title: seen},
+    framed={title: beyond},
+    heading=f"How many of your {rows} x {columns} places see each pixel",
 )
 
 # %% [markdown]
-# The bottom row stays white: a tenth row of places would need one more row of pixels. Look at the grid, too: with a
-# stride of 2 and a kernel of 5 or 3, neighbouring pixels are not seen equally often.
+# A strip of zeros below or to the right is fine, as long as it is too narrow for one more step of the stride: one more
+# row of places would need more rows of pixels than there are. The other columns of zeros come from the dilation. It
+# leaves holes in the kernel, and with this stride the next places fill some of them only.
 
 # %% [markdown]
 # ## Exercise 3: convolution (8 points, difficulty 3 of 5, 35 minutes)
@@ -246,7 +265,7 @@ plotting.heatmap_grid(
 # $\begin{pmatrix} 1 & -1 \\ 2 & 0 \end{pmatrix}$ and the bias 10 gives $(9,\ 18)$: the first number is
 # $1 \cdot 1 - 1 \cdot 2 + 2 \cdot 0 + 0 \cdot 3 + 10$.
 #
-# Loops over the kernel are fine. Loops over the pixels are slow, and you do not need any.
+# Loops over the kernel are fine, and so is `F.pad`. Loops over the pixels are slow, and you do not need any.
 
 
 # %% nbgrader={"grade_id": "conv2d", "solution": true}
@@ -303,10 +322,11 @@ unit["conv2d"].check(conv2d, seed=11)
 #
 # </details>
 #
-# <details><summary>How do I pad without F.pad?</summary>
+# <details><summary>How do I pad?</summary>
 #
-# Make a tensor of zeros that is large enough (`inputs.new_zeros` has the right dtype), and write the image into its
-# middle. That also leaves the caller's image alone.
+# With `F.pad`, which wants the columns first: `(left, right, above, below)`. Or make a tensor of zeros that is large
+# enough (`inputs.new_zeros` has the right dtype), and write the image into its middle. Either leaves the caller's image
+# alone.
 #
 # </details>
 #
@@ -331,7 +351,8 @@ unit["conv2d"].check(conv2d, seed=11)
 # </details>
 
 # %%
-maps = conv2d(grey[:1] - grey[:1].mean(), kernels, padding=1)
+centred_cup = grey[:1] - grey[:1].mean()  # so that the zeros of the padding are a middle grey, and not a black frame
+maps = conv2d(centred_cup, kernels, padding=1)
 plotting.heatmap_grid(
     maps[0],
     titles=["left to right", "top to bottom", "darker than around", "neighbourhood"],
@@ -478,12 +499,14 @@ plotting.matrices(tables, heading="Your connections: row j, column i, and in it 
 # three ways:
 #
 # - `"dense"`: each output neuron is joined to **all** input neurons;
-# - `"local"`: it is joined only to the neurons under its kernel, by weights of its own. There is nothing to join on the
-#   padding, so neurons at the edge have fewer weights;
+# - `"local"`: it is joined only to the neurons under its kernel, by weights of its own: each place has its own
+#   $C \cdot k_h \cdot k_w$ weights for each output map. There is nothing to join on the padding, so neurons at the edge
+#   have fewer;
 # - `"shared"`: the convolution. All places of an output map share the kernel, and the bias.
 #
-# **Write** `count_parameters`. It returns a dict with these three names. `bias` says whether there are weights $w_{j0}$
-# from the formal unit: one for each output neuron in the first two layers, one for each output map in the third.
+# **Write** `count_parameters`. It returns a dict of three whole numbers with these names. `bias` says whether there are
+# weights $w_{j0}$ from the formal unit: one for each output neuron in the first two layers, one for each output map in
+# the third.
 #
 # **For example**, one channel, a kernel of $2 \times 2$ on $3 \times 3$ pixels, with bias: there are 4 output neurons,
 # so dense $4 \cdot (9 + 1) = 40$, local $4 \cdot (4 + 1) = 20$, shared $4 + 1 = 5$.
@@ -586,15 +609,17 @@ display(Markdown("\n".join(lines)))
 #
 # $$\frac{\partial E}{\partial w_{ji}} = \sum_{(r, q) \in [ji]} \frac{\partial E}{\partial \xi_r}\; y_q.$$
 #
-# **Compute** it for a kernel of $2 \times 2$ (stride 1, no padding), the inputs and the derivatives
+# **Compute** it for a kernel of $2 \times 2$ with stride 1 and padding $(0, 1)$, that is a column of zeros on the left
+# and on the right, the inputs and the derivatives
 #
 # $$y = \begin{pmatrix} 1 & 0 & 2 \\ 3 & 1 & 0 \\ 2 & 4 & 1 \end{pmatrix}, \qquad
-# \frac{\partial E}{\partial \xi} = \begin{pmatrix} 2 & -1 \\ 0 & 3 \end{pmatrix}$$
+# \frac{\partial E}{\partial \xi} = \begin{pmatrix} 0 & -1 & 0 & 2 \\ 1 & 1 & 3 & 1 \end{pmatrix}$$
 #
 # and the weight in **row 1 and column 0** of the kernel (the lower left one; rows and columns count from 0). Give the
 # number of connections in its set, and the derivative.
 #
-# **For example**, the weight in row 0 and column 1 (the upper right one) has 4 connections and the derivative
+# **For example**, without padding and with $\frac{\partial E}{\partial \xi} = \begin{pmatrix} 2 & -1 \\ 0 & 3
+# \end{pmatrix}$ the weight in row 0 and column 1 (the upper right one) has 4 connections and the derivative
 # $2 \cdot 0 - 1 \cdot 2 + 0 \cdot 1 + 3 \cdot 0 = -2$.
 #
 # **Shape:** two numbers, the number of connections first.
@@ -604,7 +629,7 @@ display(Markdown("\n".join(lines)))
 def shared_gradient() -> tuple[float, float]:
     """Return (number of connections, dE/dw) of the weight in row 1 and column 0, worked by hand."""
     ### BEGIN SOLUTION
-    return 4, 17.0  # 2 * 3 - 1 * 1 + 0 * 2 + 3 * 4
+    return 6, 12.0  # -1 * 3 + 0 * 1 + 2 * 0 + 1 * 2 + 3 * 4 + 1 * 1; in 2 of the 8 places the weight is on the padding
     ### END SOLUTION
 
 
@@ -614,27 +639,34 @@ unit["shared_gradient"].check(shared_gradient)
 # %% [markdown]
 # <details><summary>I do not know where to begin</summary>
 #
-# Put the kernel in each of its places on $y$, and mark the pixel under its lower left weight. The four marked pixels
-# have the shape of the output.
+# Write $y$ with its columns of zeros, put the kernel in each of its $2 \times 4$ places, and mark what is under its
+# lower left weight. What you marked has the shape of the output. Some of it is padding: no neuron.
+#
+# </details>
+#
+# <details><summary>Does a product of 0 count?</summary>
+#
+# A connection is a pair of neurons. It is there whatever the numbers are at the moment.
 #
 # </details>
 #
 # <details><summary>My line in the picture below has another slope than the error</summary>
 #
-# The slope is what is asked for. If yours is too flat by a factor of 4, you took a mean; if it has another sign, look
-# at which pixels you marked.
+# The slope is what is asked for. If yours is too flat by a factor of 6 or 8, you took a mean; if it has another sign,
+# look at which pixels you marked.
 #
 # </details>
 
 # %%
 _, slope = shared_gradient()
 y = torch.tensor([[1.0, 0, 2], [3, 1, 0], [2, 4, 1]])
-error_gradient = torch.tensor([[2.0, -1], [0, 3]])
+error_gradient = torch.tensor([[0.0, -1, 0, 2], [1, 1, 3, 1]])
 steps = torch.linspace(-1, 1, 21)
 errors = []
 for step in steps:
     kernel = torch.tensor([[1.0, -1], [0.5 + step, 2]])
-    errors.append((convolution.conv2d(y[None, None], kernel[None, None])[0, 0] * error_gradient).sum())
+    potentials = convolution.conv2d(y[None, None], kernel[None, None], padding=(0, 1))[0, 0]
+    errors.append((potentials * error_gradient).sum())
 errors = torch.stack(errors)
 plotting.curves(
     {"E, computed anew": (steps, errors), "your slope": (steps, errors[10] + slope * steps)},
@@ -661,8 +693,8 @@ plotting.curves(
 # **Write** `weight_gradient`. **Shapes:** `inputs` is `(N, C, H, W)`, `output_gradient` is $\partial E/\partial \xi$ of
 # shape `(N, O, H', W')`, and the result has the shape of the weight, `(O, C, kh, kw)`.
 #
-# **For example**, with the numbers of exercise 6 (one image, one channel) it is
-# $\begin{pmatrix} 5 & -2 \\ \cdot & 5 \end{pmatrix}$; the dot is what you found there.
+# **For example**, with the numbers of exercise 6 (one image, one channel, padding $(0, 1)$) it is
+# $\begin{pmatrix} 9 & 4 \\ \cdot & 8 \end{pmatrix}$; the dot is what you found there.
 
 
 # %% nbgrader={"grade_id": "weight_gradient", "solution": true}
@@ -739,9 +771,7 @@ for step in range(301):
     if step in (0, 30, 300):
         snapshots[f"learned, step {step}"] = learned[0, 0].clone()
     learned = learned - 1.0 * weight_gradient(centred, difference / difference.numel(), (3, 3), padding=1)
-plotting.matrices(snapshots, heading="A kernel that learns from what another kernel does to four images")
-
-# %%
+display(plotting.matrices(snapshots, heading="A kernel that learns from what another kernel does to four images"))
 plotting.curves({"E": torch.stack(history).log10()}, "step", "log₁₀ of the error E", "Learning with your gradient")
 
 # %% [markdown]
@@ -761,8 +791,9 @@ plotting.curves({"E": torch.stack(history).log10()}, "step", "log₁₀ of the e
 #
 # - **hand down:** go through the kernel weights; the weight $(a, b)$ hands $\partial E/\partial \xi_{u,v} \cdot
 #   w_{a,b}$ down to the input $(s u + d a - p,\ s v + d b - p)$. Where several land on one input, they **add up**.
-# - **flipped kernel:** put $s - 1$ zeros between the numbers of $\partial E/\partial \xi$, zeros around them, and
-#   convolve with the kernel flipped in both directions, input and output channels exchanged.
+# - **flipped kernel:** put $s - 1$ zeros between the numbers of $\partial E/\partial \xi$ and a border of $d\,(k - 1)$
+#   zeros around them. Convolve with the kernel flipped in both directions, input and output channels exchanged, with
+#   stride 1 and the same dilation $d$, and cut $p$ rows and columns off on each side.
 #
 # **Write** `input_gradient`. **Shapes:** `output_gradient` is `(N, O, H', W')`, `weight` is `(O, C, kh, kw)`, and the
 # result is `(N, C, H, W)`. `input_size` is `(H, W)`. It must be told, since with a stride inputs of several sizes give
@@ -791,16 +822,21 @@ def input_gradient(
     """
     ### BEGIN SOLUTION
     (height, width), (sh, sw), (ph, pw), (dh, dw) = input_size, pair(stride), pair(padding), pair(dilation)
-    n_images, _, rows, columns = output_gradient.shape
+    n_images, n_outputs, rows, columns = output_gradient.shape
     _, n_channels, kh, kw = weight.shape
-    padded = output_gradient.new_zeros(n_images, n_channels, height + 2 * ph, width + 2 * pw)
+    flipped = weight.flip(2, 3)
+    above, left = dh * (kh - 1), dw * (kw - 1)
+    # Zeros between the numbers and around them; where the stride does not divide, there are more at the end.
+    spread = output_gradient.new_zeros(n_images, n_outputs, above + height + 2 * ph, left + width + 2 * pw)
+    spread[:, :, above : above + (rows - 1) * sh + 1 : sh, left : left + (columns - 1) * sw + 1 : sw] = output_gradient
+    gradient = output_gradient.new_zeros(n_images, n_channels, height, width)
     for a in range(kh):
         for b in range(kw):
-            top, left = a * dh, b * dw
-            handed_down = torch.einsum("nouv,oc->ncuv", output_gradient, weight[:, :, a, b])
-            # The same slice as on the way forward. No two of its places are the same input, so += adds up all of them.
-            padded[:, :, top : top + (rows - 1) * sh + 1 : sh, left : left + (columns - 1) * sw + 1 : sw] += handed_down
-    return padded[:, :, ph : ph + height, pw : pw + width]
+            # A convolution with stride 1; beginning at p, it leaves out what belongs to the padding.
+            top, first = ph + a * dh, pw + b * dw
+            met = spread[:, :, top : top + height, first : first + width]
+            gradient += torch.einsum("nohw,oc->nchw", met, flipped[:, :, a, b])
+    return gradient
     ### END SOLUTION
 
 
@@ -849,10 +885,11 @@ unit["input_gradient"].check(input_gradient, seed=15)
 # %%
 weight = first_layer.weight.detach()
 wide = {"stride": first_layer.stride, "padding": first_layer.padding}
-seen_maps = convolution.conv2d(images, weight, **wide)
-rebuilt = torch.full_like(images, 0.5)
+objects = images[:3]
+seen_maps = convolution.conv2d(objects, weight, **wide)
+rebuilt = torch.full_like(objects, 0.5)
 step_size = 1.9 / 117  # 117 is the largest factor by which forward and back together stretch an image
-stages = {"the image": images}
+stages = {"the image": objects}
 for step in range(41):
     if step in (3, 40):
         stages[f"step {step}"] = rebuilt.clamp(0, 1)
@@ -862,7 +899,7 @@ for step in range(41):
     rebuilt = rebuilt - step_size * input_gradient(difference, weight, (64, 64), **wide)
 print(f"The error of the maps fell to {100 * difference.square().mean() / start:.2f} % of what it was.")
 plotting.image_grid(
-    torch.cat([batch[:3] for batch in stages.values()]),
+    torch.cat(list(stages.values())),
     titles=[f"{name}, {stage}" for stage in stages for name in names[:3]],
     columns=3,
     heading="Images that your gradient finds from their maps",
@@ -870,7 +907,9 @@ plotting.image_grid(
 
 # %% [markdown]
 # You knew only the maps of the first layer, and walked from grey towards an image that has the same maps, with your
-# gradient $\partial E/\partial y$. This is how later units ask a network what it has seen.
+# gradient $\partial E/\partial y$. This is how later units ask a network what it has seen. The fine grid that is left
+# comes from the stride of 2: pixels of even and of odd rows meet different rows of the kernel, and what the maps hardly
+# show of their difference the walk hardly corrects.
 
 # %% [markdown]
 # ## Your functions and torch's
@@ -891,7 +930,9 @@ for name in ("conv2d", "connections", "count_parameters", "weight_gradient", "in
 
 # %%
 torch.manual_seed(0)  # of the new layer's weights
-lines = ["| layer | conv2d | weight_gradient | input_gradient |", "| --- | ---: | ---: | ---: |"]
+functions = ("conv2d", "weight_gradient", "input_gradient")
+titles = [f"{name} ({whose[name]})" for name in functions]
+lines = [f"| layer | {' | '.join(titles)} |", "| --- | ---: | ---: | ---: |"]
 layers = {
     "first layer of zoo": (models.load("zoo")[0], images),
     "first layer of zoo-alex": (first_layer, images),
@@ -914,8 +955,9 @@ for label, (layer, batch) in layers.items():
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
-# The numbers are the largest difference as a share of torch's largest number. All are rounding errors of float32, which
-# has about 7 digits: you have rebuilt `torch.nn.Conv2d`, both ways.
+# The numbers are the largest difference as a share of torch's largest number. All are 0 or rounding errors of float32,
+# which has about 7 digits. Where the table says "yours", you have rebuilt a part of `torch.nn.Conv2d`: `conv2d` is its
+# way forward, the two gradients are its way back.
 
 # %% [markdown]
 # ## What moves along when the image moves?
@@ -923,9 +965,9 @@ display(Markdown("\n".join(lines)))
 # If the image moves by one pixel, the maps of a convolution with stride 1 move by one pixel, too, and change in no
 # other way: the kernel does the same in every place. The layer is **equivariant** to shifts. Let us measure it on the
 # network `zoo`. Four images are laid into a large frame (their border goes on to all sides), and the frame is moved to
-# the right. For each layer we compare its maps with the maps of the unmoved frame, moved by as many places as fit best.
-# The **mismatch** is the size of the difference as a share of the size of the maps, in the middle of the frame, where
-# neither the edge nor the padding reaches.
+# the right. For each layer we compare its maps with the maps of the unmoved frame, moved by the nearest whole number of
+# places. The **mismatch** is the size of the difference as a share of the size of the maps, in the middle of the frame,
+# where neither the edge nor the padding reaches.
 #
 # As a control there is a **local** layer: the first convolution with weights that are not shared any more. Each place
 # has its own: the shared ones, each times a random number between 0.5 and 1.5.
@@ -966,15 +1008,12 @@ def mismatch(layer: Callable[[Tensor], Tensor], shifts: Tensor) -> Tensor:
 
 
 shifts = torch.arange(17)
-layers = {"convolution 1": network[:1], "after pooling 1": network[:3], "after pooling 2": network[:6]}
-layers |= {"after pooling 3": network[:9], "control: not shared": local_layer}
+layers = {"convolution 1": network[:1], "control: not shared": local_layer}
+layers |= {f"after pooling {k}": network[: 3 * k] for k in (1, 2, 3, 4)}
 mismatches = {name: mismatch(layer, shifts) for name, layer in layers.items()}
-plotting.curves(
-    {name: (shifts, values) for name, values in mismatches.items()},
-    "shift of the image, in pixels",
-    "mismatch, share of the maps",
-    "What is left when the maps are moved along",
-)
+for pooled, title in ((False, "What is left when the maps are moved along"), (True, "The same after poolings")):
+    chosen_lines = {name: (shifts, values) for name, values in mismatches.items() if ("pooling" in name) == pooled}
+    display(plotting.curves(chosen_lines, "shift of the image, in pixels", "mismatch, share of the maps", title))
 
 # %% [markdown]
 # And the whole network? It takes images of 64 x 64 pixels: a window of that size is cut out of the frame, at another
@@ -996,11 +1035,19 @@ plotting.curves(
 )
 
 # %%
+with torch.no_grad():
+    answers = torch.stack([network(scenes[:, :, 64:128, 64 - k : 128 - k]).argmax(1) for k in offsets.tolist()])
+print(
+    f"shifts at which all four images are rightly classified: {int((answers == labels).all(1).sum())} of {len(offsets)}"
+)
 spread = scores.std(0) / scores.mean(0)
 print("standard deviation of the score, as a share of its mean: ", end="")
 print(", ".join(f"{name}: {100 * part:.0f} %" for name, part in zip(moving_names, spread, strict=True)))
+with torch.no_grad():
+    steps = {name: scenes.shape[3] // layer(scenes[:1]).shape[3] for name, layer in layers.items()}
 for name, values in mismatches.items():
-    print(f"{name}: mismatch below 0.00001 for the shifts {shifts[values < 1e-5].tolist()}")
+    exact = shifts[values < 1e-5].tolist()
+    print(f"{name}: pixels from place to place {steps[name]}, mismatch below 0.00001 for the shifts {exact}")
 
 # %% [markdown]
 # ## 9. What sharing does to a moving image (8 points, 25 minutes)
@@ -1016,18 +1063,20 @@ for name, values in mismatches.items():
 # 2. **What does the sharing do?** The control sees the same 3 x 3 pixels and has the same number of connections. Say
 #    what its line shows, and at which step the argument "the maps move along" fails for it. What would you expect of
 #    the gradient of a weight in it, compared with a shared one? (2 points)
-# 3. **Where do the scores get it from?** The scores change when the object moves, even by 16 pixels. In the large frame
-#    all layers before the dense ones move along exactly then: their strides make 16. Give two reasons why the network
-#    as a whole is not blind to such a shift, and describe an experiment that tells them apart: what you would change,
-#    what you would measure, and which result would speak for which reason. (3 points)
+# 3. **Where do the scores get it from?** The scores change when the object moves, even by 16 pixels, though all four
+#    images stay rightly classified. In the large frame all layers before the dense ones move along exactly then: their
+#    strides make 16, and the mismatch after pooling 4 is zero. Give two reasons why the network as a whole is not blind
+#    to such a shift (what comes into the window at its edge, or leaves it, counts as one), and describe an experiment
+#    that tells them apart: what you would change, what you would measure, and which result would speak for which
+#    reason. (3 points)
 #
 # ### BEGIN MARK SCHEME
 # **1. (3 points)** One point for the shifts: convolution 1 all of them, after pooling 1 the even ones, after pooling 2
-# the multiples of 4, after pooling 3 the multiples of 8. One point for the reason: one step of a map is the product of
-# all strides before it (each pooling has stride 2), so a shift is a whole number of steps only for its multiples. One
-# point for what happens in between: the maps cannot move by a part of a step; the windows of the pooling lie on other
-# pixels and meet other maxima. The mismatch is largest half way (about 0.5 at odd shifts after pooling 1, 0.5 at 2, 6,
-# ... after pooling 2, 0.6 at 4 and 12 after pooling 3).
+# the multiples of 4, after pooling 3 those of 8, after pooling 4 those of 16. One point for the reason: one step of a
+# map is the product of all strides before it (each pooling has stride 2), so a shift is a whole number of steps only
+# for its multiples. One point for what happens in between: the maps cannot move by a part of a step; the windows of the
+# pooling lie on other pixels and meet other maxima. The mismatch is largest half way (about 0.5 at odd shifts after
+# pooling 1, 0.5 at 2, 6, ... after pooling 2, 0.6 at 4 and 12 after pooling 3, 0.7 around 8 after pooling 4).
 #
 # **2. (2 points)** One point for the line: it jumps to about 0.7 at the first pixel and stays there, however far the
 # image moves, so that locality alone does not make maps move along; the argument needs that the moved pixels meet the

@@ -43,7 +43,7 @@
 # Write your code in place of `# YOUR CODE HERE` and `raise NotImplementedError()`, run the cell, then run the check
 # below it. It calls your function on cases that it makes up itself, and says one of these:
 #
-# - `dense_dropout: right on all 7 cases.` You are done.
+# - `dense_dropout: right on all ... cases.` You are done.
 # - `NotImplementedError`: nothing is written yet.
 # - `AssertionError` with a sentence: read the last line of the red text. If your answer is a mistake that the check
 #   knows, the sentence says which. If not, it says what came: the shape, the type, how many numbers differ and where.

@@ -293,17 +293,18 @@ plotting.matrices({"$X_n$": tied, **choices}, "A tie of three: torch has two ans
 # 2. It has **subgradients**: all $g$ with $f(y) \geq f(x) + g^T (y - x)$ for every $y$. For the maximum these are the
 #    mixtures $g_q \geq 0$ for $q \in A$, $g_q = 0$ elsewhere, $\sum_q g_q = 1$.
 #
-# **Meaning:** "the first one" is a subgradient, "an equal share" is another, and "all of them in full" is none, since
-# then the sum is 3.
+# **Meaning:** "the first one" is a subgradient, "an equal share" is another. Twice the first one minus the last one is
+# none, although it adds up to 1: one of its numbers is negative.
 
 # %% slideshow={"slide_type": "subslide"}
 generator = torch.Generator().manual_seed(5)
 elsewhere = tied + torch.randn(10_000, 2, 2, generator=generator)
 value, values = tied.max(), elsewhere.amax((1, 2))
-for name, g in {"the first one": first, "an equal share": even, "all in full": (tied == 3).float()}.items():
+twice_minus = torch.tensor([[2.0, 0.0], [0.0, -1.0]])
+for name, g in {"the first one": first, "an equal share": even, "twice, minus": twice_minus}.items():
     missed = values < value + (g * (elsewhere - tied)).sum((1, 2)) - 1e-5
     print(f"{name:15} f(y) lies below the tangent plane for {missed.double().mean():.0%} of 10,000 points y")
-    assert missed.any() == (name == "all in full")
+    assert missed.any() == (name == "twice, minus")
 
 for direction in (torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[-1.0, 0.0], [0.0, 0.0]]), -torch.ones(2, 2)):
     slope_measured = ((tied + 1e-3 * direction).max() - value) / 1e-3
@@ -334,7 +335,7 @@ assert 0.01 < above_zero[2] < 0.05 and max(above_zero[n] for n in (5, 8, 11)) < 
 # <details><summary>Answer</summary>
 #
 # Not behind a ReLU: whoever gets the gradient, it stops at the ReLU, whose derivative PyTorch takes as 0 at and
-# below 0. Only ties above 0 matter.
+# below 0. For the gradient, only ties above 0 matter.
 #
 # </details>
 #
@@ -386,40 +387,44 @@ for k, stride in ((2, 2), (2, 1), (3, 2), (3, 3)):
 #
 # ### At a tie
 #
-# > **Think first:** For the window `3, 1, 3, 3` of part 5: what do the central difference, the step to the right alone
-# > and the step to the left alone measure at the first 3?
+# > **Think first:** For the window `3, 1, 3, 3` of part 5 and $f = 4 \max$ (a gradient of 4 comes from above): what do
+# > the central difference, the step to the right alone and the step to the left alone measure at the first 3?
+
 
 # %% slideshow={"slide_type": "subslide"}
-f = torch.max
+def f(x):
+    return 4 * x.max()
+
+
 measured = {
     "right": mp.numeric_gradient(f, tied, side="right"),
     "left": mp.numeric_gradient(f, tied, side="left"),
     "central": mp.numeric_gradient(f, tied),
 }
 maximal = (tied == 3).float()
-for side, expected in {"right": maximal, "left": 0 * maximal, "central": maximal / 2}.items():
+for side, expected in {"right": 4 * maximal, "left": 0 * maximal, "central": 2 * maximal}.items():
     assert torch.allclose(measured[side], expected, atol=1e-6), side
-assert abs(measured["central"].sum() - 1.5) < 1e-5
-display(plotting.matrices({"$X_n$": tied, "torch's backward": first, **measured}, "At a tie no two of them agree"))
+assert abs(measured["central"].sum() - 6) < 1e-5
+display(plotting.matrices({"$X_n$": tied, "torch's backward": 4 * first, **measured}, "At a tie no two of them agree"))
 
 step = torch.linspace(-1, 1, 101, dtype=torch.float64)
-kink = torch.clamp(3 + step, min=3)  # the largest of 3 + step and the others, which are 3
+kink = 4 * torch.clamp(3 + step, min=3)  # the largest of 3 + step and the others, which are 3
 plotting.curves(
     {
         "f": (step, kink),
-        "slope 1: torch, and the step to the right": (step, 3 + step),
-        "slope 0: the step to the left": (step, torch.full_like(step, 3)),
-        "slope 1/2: the central difference": (step, 3 + step / 2),
+        "slope 4: torch, and the step to the right": (step, 12 + 4 * step),
+        "slope 0: the step to the left": (step, torch.full_like(step, 12)),
+        "slope 2: the central difference": (step, 12 + 2 * step),
     },
     "step of the first 3",
-    "largest number of the window",
+    "f, 4 times the largest number",
     "One kink, three slopes",
 )
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** $f$ is flat to the left and rises to the right. The right difference gives 1 at each of the three
-# inputs, the left one 0, the central one their mean, $\frac{1}{2}$. The central differences add up to 1.5: that is no
-# subgradient, so it is not a better gradient than torch's. **A gradient check that fails at a tie does not show a
+# **What to see:** $f$ is flat to the left and rises to the right. The right difference gives 4 at each of the three
+# inputs, the left one 0, the central one their mean, 2. The central differences add up to 6, and those of a subgradient
+# of $f$ to 4: so they are not a better gradient than torch's. **A gradient check that fails at a tie does not show a
 # mistake.** Check at points without ties, and check ties against the rule: the first one wins.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -430,7 +435,7 @@ plotting.curves(
 # %% slideshow={"slide_type": "fragment"}
 near = torch.tensor([1.0, 0.999], dtype=torch.float64)
 eps = torch.logspace(-6, 0, 61, dtype=torch.float64)
-runner_up = torch.stack([mp.numeric_gradient(f, near, eps=e.item())[1] for e in eps])
+runner_up = torch.stack([mp.numeric_gradient(torch.max, near, eps=e.item())[1] for e in eps])
 by_formula = ((eps - 0.001) / (2 * eps)).clamp(min=0)
 assert (runner_up - by_formula).abs().max() < 1e-8
 assert (runner_up[eps < 0.00099] == 0).all() and runner_up[-1] > 0.49

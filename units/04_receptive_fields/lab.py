@@ -38,7 +38,7 @@
 # Write your code in place of `# YOUR CODE HERE` and `raise NotImplementedError()`, run the cell, then run the check
 # below it. It calls your function on stacks and networks that it makes up itself, and says one of these:
 #
-# - `receptive_field: right on all 13 cases.` You are done.
+# - `receptive_field: right on all ... cases.` You are done.
 # - `NotImplementedError`: nothing is written yet.
 # - `AssertionError` with a sentence: read the last line of the red text. If your answer is a mistake that the check
 #   knows, the sentence says which. If not, it says what came, and which numbers are wrong. It never says the right
@@ -379,7 +379,7 @@ for kind, layer, (n, j, r, c) in zip(kinds, layers_of_zoo, trace(layers_of_zoo, 
 display(Markdown("The network `zoo`, by your `trace`:\n\n" + "\n".join(lines)))
 
 # %% [markdown]
-# An object of the zoo is 20 to 40 pixels large. Up to which layer does no unit see a whole one?
+# An object of the zoo is 25 to 50 pixels large, along its longer side. Up to which layer does no unit see a whole one?
 
 # %% [markdown]
 # ## Exercise 5: from one unit down to its pixels (5 points, difficulty 2 of 5, 15 minutes)
@@ -846,7 +846,7 @@ plotting.curves(
 # **1. (2 points)** One point for reading the table: the coats come first (0.72 at a field of 8, where the shapes have
 # 0.23), the shapes follow at 18 and 38. One point for the reason: a coat is a pattern that repeats itself within a few
 # pixels (a stripe and its neighbour, a dot), so that one small field shows it; a shape is the outline of a whole object
-# of 20 to 40 pixels, or a part of it such as a handle, which needs a field of that size. (With mean and maximum over
+# of 25 to 50 pixels, or a part of it such as a handle, which needs a field of that size. (With mean and maximum over
 # the map no other unit can tell where the parts lie.)
 #
 # **2. (3 points)** One point for the untrained network: the same fields, and at 38 pixels only 0.33 and 0.24, for the
