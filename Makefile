@@ -40,7 +40,7 @@ lab: $(READY)
 	$(RUN) jupyter lab --notebook-dir="$(CURDIR)" --LabApp.default_url=/lab/tree/labs $(AS_ROOT) $(OPTIONS)
 
 test: $(READY)
-	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 notebooks: $(READY)
 	$(RUN) python -m course_utils.notebooks

@@ -63,15 +63,17 @@ class Network:
         seed: of the weights, which are drawn from a generator of their own.
         shape: (C, H, W) of one input image.
         n_classes: number K of scores; the network takes (N, C, H, W) and gives (N, K).
+        training: whether it comes in train mode.
     """
 
     kind: str
     seed: int = 0
     shape: tuple[int, int, int] = (3, 8, 8)
     n_classes: int = 5
+    training: bool = False
 
     def build(self) -> nn.Sequential:
-        """Return a new network in eval mode: the same weights for the same description, always."""
+        """Return a new network, in eval mode unless `training`: the same weights for the same description, always."""
         if self.kind not in NETWORKS:
             raise ValueError(f"kind is {self.kind!r}; known kinds: {', '.join(sorted(NETWORKS))}")
         with untouched_random_state():
@@ -81,7 +83,7 @@ class Network:
             for parameter in model.parameters():
                 scale = 0.2 if parameter.dim() == 1 else math.sqrt(2 / parameter[0].numel())
                 parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
-        return model.eval()
+        return model.train(self.training)
 
 
 @dataclass(frozen=True)
@@ -350,7 +352,12 @@ class Exercise:
             if case.raises and isinstance(value, Fault) and value.error is not None:
                 value = Raised()
             changed = None if isinstance(value, Fault) else watch.change()
-        return Fault(changed) if changed else _detached(value)
+        if type(value) in (tuple, list) and len(value) > LONGEST:
+            return Fault(f"your function returned {len(value)} values; no answer here has more than {LONGEST}.")
+        try:
+            return Fault(changed) if changed else _detached(value)
+        except RecursionError:
+            return Fault("your function returned lists within lists, too many to look into: is a list inside itself?")
 
     def judge(self, cases: Sequence[Case], answers: Sequence[Any]) -> Verdict:
         """Compare the answers with the reference; the answer's function is never called.
@@ -757,9 +764,10 @@ def _difference_of_settings(before: dict[tuple[str, str], Any], after: dict[tupl
             where = f"layer {name!r}" if name else "the model"
             if what == "hooks" and (after.get(key) or 0) < (before.get(key) or 0):
                 return f"a hook that was on {where} before is gone"
+            modes = "train instead of eval" if after.get(key) else "eval instead of train"
             return {
                 "hooks": f"a hook is still on {where}",
-                "training": f"{where} is in another mode (train instead of eval)",
+                "training": f"{where} is in another mode ({modes})",
                 "layer": f"{where} is another one now",
                 "requires_grad": f"requires_grad of the weight {name!r} was switched",
             }.get(what, f"the attribute `{what}` of {where}")
@@ -801,6 +809,7 @@ def _describe_error(error: BaseException, function: Callable[..., Any]) -> str:
 TENSORS = (Tensor, nn.Parameter)
 DICTS = (dict, OrderedDict, defaultdict, Counter)
 NUMBERS = (bool, int, float, np.float32, np.float64, np.int32, np.int64, np.bool_)
+LONGEST = 100_000  # entries of a tuple or list that an answer may have: more would only take time
 
 
 def _detached(value: Any) -> Any:

@@ -813,7 +813,7 @@ _MAPS = "the maps of an image are dropped independently of each other."
 _WHOLE = "all numbers of a map are dropped together."
 _OTHERS = (
     "two calls with one generator give different masks, since the generator goes on from call to call. Draw from "
-    "`generator` itself, not from a copy that is seeded as it was, do not set it back, and do not choose among a few masks."
+    "`generator` itself, not from a copy with its seed, do not set it back, and do not choose among a few masks."
 )
 _COUNT = (
     "the number of zeros is random, too, when the function is called many times without a generator: not exactly the "
@@ -971,8 +971,9 @@ _GENERATOR = Relation(
 
 
 def _by_spread(case: Case) -> bool:
-    """Whether the statistic is a spread: shares over few independent masks say little."""
-    return case.statistic is not None and getattr(case.statistic.measure, "func", None) is _spread
+    """Whether the statistic is a spread, or counts masks that differ: shares over few independent masks say little."""
+    measure = None if case.statistic is None else case.statistic.measure
+    return measure is _different or getattr(measure, "func", None) is _spread
 
 
 def _roughly(mistakes: dict[str, Mistake]) -> dict[str, Mistake]:
@@ -1104,7 +1105,7 @@ def _common_mistakes(
         ),
         "one_for_all": Mistake(
             partial(_noisy, mask=_whole(0)),
-            f"you draw one r for the whole tensor, so that all is dropped or nothing. Each {what} gets an r of its own.",
+            f"you draw one r for all, so that everything is dropped or nothing. Each {what} gets an r of its own.",
             where=_by_spread,
         ),
         "normal_numbers": Mistake(
@@ -1156,8 +1157,8 @@ DROPOUT = Exercise(
             ),
             "whole_maps": Mistake(
                 partial(_noisy, mask=_whole(2)),
-                "you drop all that belongs to a channel together: that is spatial dropout. Here each number has its own "
-                "chance.",
+                "you drop all that belongs to a channel together: that is spatial dropout. Here each number "
+                "has its own chance.",
             ),
             "shared_by_channels": Mistake(
                 partial(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -130,7 +131,7 @@ def effective_of_normalised_images(
     n_samples: int = 20,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Each image's field is normalised, and then the mean is taken: so close to it that nobody can tell."""
+    """Each image's field is normalised, and then the mean is taken."""
     fields = [effective_image_by_image(model, layer, input_size, 1, generator) for _ in range(n_samples)]
     return torch.stack(fields).mean(0)
 
@@ -143,6 +144,53 @@ def effective_with(change: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 def effective_in_train_mode(model: nn.Sequential, *arguments: Any, **options: Any) -> Tensor:
     model.train()
     return effective_image_by_image(model, *arguments, **options)
+
+
+def effective_in_eval_mode(model: nn.Sequential, *arguments: Any, **options: Any) -> Tensor:
+    model.eval()
+    return effective_image_by_image(model, *arguments, **options)
+
+
+def effective_in_eval_mode_put_back(model: nn.Sequential, *arguments: Any, **options: Any) -> Tensor:
+    mode = model.training
+    model.eval()
+    try:
+        return effective_image_by_image(model, *arguments, **options)
+    finally:
+        model.train(mode)
+
+
+def effective_on_a_copy(model: nn.Sequential, *arguments: Any, **options: Any) -> Tensor:
+    return effective_image_by_image(copy.deepcopy(model).eval(), *arguments, **options)
+
+
+def effective_of(
+    noise: Callable[..., Tensor] = lambda shape, generator: torch.randn(shape, generator=generator),
+    collect: Callable[[Tensor], Tensor] = lambda gradients: gradients.abs().sum((0, 1)),
+    default: int = 20,
+    number: Callable[[int], int] = lambda n: n,
+    name: Callable[[str], int] = int,
+) -> Callable[..., Tensor]:
+    """Return an answer that takes all images at once, with its pieces open: noise(shape, generator) and so on."""
+
+    def answer(
+        model: nn.Sequential,
+        layer: str,
+        input_size: tuple[int, int],
+        n_samples: int = default,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        images = noise((number(n_samples), model[0].in_channels, *input_size), generator).requires_grad_()
+        maps = model[: name(layer) + 1](images)
+        y = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2].sum()
+        field = collect(torch.autograd.grad(y, images)[0])
+        return field / field.sum()
+
+    return answer
+
+
+def normal_then(change: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    return lambda shape, generator: change(torch.randn(shape, generator=generator))
 
 
 def effective_with_its_hook_left(
@@ -266,6 +314,19 @@ def changed(plan: Callable[..., list[tuple]], change: Callable[..., tuple]) -> C
     return lambda field, jump, budget: [change(*layer) for layer in plan(field, jump, budget)]
 
 
+def list_inside_itself(field: int, jump: int, budget: int) -> list:
+    plan: list = []
+    plan.append(plan)
+    return plan
+
+
+def deep_list(depth: int) -> list:
+    plan: list = [3]
+    for _ in range(depth):
+        plan = [plan]
+    return plan
+
+
 def small_stack(field: int, jump: int, budget: int) -> list[tuple]:
     return in_steps_of(field, jump, lambda steps: [1] * steps)
 
@@ -286,7 +347,8 @@ ALTERNATIVES: dict[str, dict[str, Callable[..., Any]]] = {
     "effective_receptive_field": {
         "image by image": effective_image_by_image,
         "hook": effective_by_hook,
-        "each image normalised": effective_of_normalised_images,
+        "in eval mode, put back": effective_in_eval_mode_put_back,
+        "on a copy": effective_on_a_copy,
     },
     "design_network": {
         "doubled": plan_doubled,
@@ -306,6 +368,15 @@ def field_by_lengths(layers: list[tuple]) -> int:
     for k, s, _, d in layers:
         jump *= s
         field += (k - 1) * d * jump
+    return field
+
+
+def field_with_a_growing_step(layers: list[tuple]) -> int:
+    """The stride is added to the step, which begins with 1."""
+    field, step = 1, 1
+    for k, s, _, d in layers:
+        field += (k - 1) * d * step
+        step += s
     return field
 
 
@@ -359,11 +430,20 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("trace", "centre_clipped"): lambda layers, input_size: [
         (n, j, r, 0 if c < 0 else c) for n, j, r, c in trace_by_regions(layers, input_size)
     ],
+    ("receptive_field", "strides_added_to_one"): field_with_a_growing_step,
+    ("receptive_field", "padding_taken_for_dilation"): lambda layers: field_by_sets(
+        [(k, s, d, p) for k, s, p, d in layers]
+    ),
+    ("effective_receptive_field", "shares_of_each_image"): effective_of_normalised_images,
+    ("effective_receptive_field", "negative_ones_dropped"): effective_of(
+        collect=lambda gradients: gradients.relu().sum(1).mean(0)
+    ),
     ("effective_receptive_field", "one_noise"): effective_mean_then_magnitude,
     ("effective_receptive_field", "scaled_to_maximum"): effective_with(lambda field: field / field.max()),
     ("effective_receptive_field", "swapped_sides"): effective_with(lambda field: field.T),
     ("design_network", "over_budget"): small_stack,
     ("design_network", "too_few_maps"): changed(plan_doubled, lambda k, s, p, d, maps: (k, s, p, d, 7)),
+    ("design_network", "padding_of_one"): changed(plan_doubled, lambda k, s, p, d, maps: (k, s, 1, d, maps)),
     ("design_network", "padding"): changed(plan_by_search, lambda k, s, p, d, maps: (k, s, p + 1, d, maps)),
     ("design_network", "one_direction"): changed(plan_by_search, lambda k, s, p, d, maps: ((1, k), s, (0, p), d, maps)),
     ("design_network", "wrong_jump"): changed(plan_doubled, lambda k, s, p, d, maps: (k, (s, 1), p, d, maps)),
@@ -467,19 +547,69 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     ),
     "network in train mode": ("effective_receptive_field", effective_in_train_mode, "is in another mode"),
     "hook left after an error": ("effective_receptive_field", effective_with_its_hook_left, "smaller than a kernel"),
-    "scaled noise": ("effective_receptive_field", effective_of_scaled_noise, "a kink"),
-    "a seed of its own": ("effective_receptive_field", effective_with_a_seed_of_its_own, "The same generator"),
+    "scaled noise": ("effective_receptive_field", effective_of_scaled_noise, "neither scaled nor"),
+    "noise without negative numbers": (
+        "effective_receptive_field",
+        effective_of(normal_then(torch.abs)),
+        "with negative numbers",
+    ),
+    "one row of noise": (
+        "effective_receptive_field",
+        effective_of(normal_then(lambda x: x[:, :, :1].repeat(1, 1, x.shape[2], 1))),
+        "no row or column of the images repeats",
+    ),
+    "one noise for all colours": (
+        "effective_receptive_field",
+        effective_of(normal_then(lambda x: x[:, :1].repeat(1, x.shape[1], 1, 1))),
+        "three colours.*so has every colour",
+    ),
+    "one image less": (
+        "effective_receptive_field",
+        effective_of(number=lambda n: max(n - 1, 1)),
+        "three colours, two samples",
+    ),
+    "another default": ("effective_receptive_field", effective_of(default=10), "n_samples left out"),
+    "the first digit of the name": (
+        "effective_receptive_field",
+        effective_of(name=lambda layer: int(layer[0])),
+        "layer '10'",
+    ),
+    "eval mode not put back": ("effective_receptive_field", effective_in_eval_mode, "eval instead of train"),
+    "where it is not 0": (
+        "effective_receptive_field",
+        effective_of(collect=lambda gradients: (gradients != 0).sum((0, 1)).float()),
+        "is the same with another generator",
+    ),
+    "a seed of its own": (
+        "effective_receptive_field",
+        effective_with_a_seed_of_its_own,
+        "is the same with another generator",
+    ),
     "the global random state": (
         "effective_receptive_field",
         effective_from_the_global_state,
         "drew from the global random state",
     ),
     "none": ("design_network", lambda field, jump, budget: None, "you returned None"),
-    "a network": ("design_network", lambda field, jump, budget: nn.Conv2d(3, 8, 3), "a list with a tuple"),
+    "a network": ("design_network", lambda field, jump, budget: nn.Conv2d(3, 8, 3), "a plain list with a plain tuple"),
+    "a million layers": ("design_network", lambda field, jump, budget: [(3, 1, 1, 1, 8)] * 10**6, "1000000 values"),
+    "a list inside itself": ("design_network", list_inside_itself, "lists within lists"),
+    "deep lists": ("design_network", lambda field, jump, budget: deep_list(5000), "lists within lists"),
+    "lists not quite as deep": ("design_network", lambda field, jump, budget: deep_list(50), "no plain tuple of five"),
+    "pairs of one": (
+        "design_network",
+        changed(plan_doubled, lambda k, s, p, d, maps: ((k,), s, p, d, maps)),
+        "kernel size of layer 1 must be a whole number, or a pair",
+    ),
+    "maps as a pair": (
+        "design_network",
+        changed(plan_doubled, lambda k, s, p, d, maps: (k, s, p, d, (maps, maps))),
+        "the maps of layer 1 must be one whole number",
+    ),
     "numbers with a point": (
         "design_network",
         changed(plan_doubled, lambda k, s, p, d, maps: (k, s, p, float(d), maps)),
-        "the dilation of layer 1 is no whole number",
+        "the dilation of layer 1 must be a whole number",
     ),
     "kernel of 0": (
         "design_network",

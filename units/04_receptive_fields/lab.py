@@ -15,7 +15,7 @@
 # - design a network that has a given field without holes, on a budget of weights;
 # - say what the size of a field tells about a network, and what it does not.
 #
-# **Time and points:** about 3 hours, 46 points: 38 for seven exercises, which are checked as you go, and 8 for one
+# **Time and points:** about 3½ hours, 46 points: 38 for seven exercises, which are checked as you go, and 8 for one
 # question at the end, which a person reads. The exercises do not build on each other: skip one and come back to it.
 #
 # **Before you start:** the formulas are derived in the [lecture](../../lectures/04_receptive_fields.ipynb). What you
@@ -28,8 +28,8 @@
 # | 3. The holes of a dilated kernel | 3 | 1 | 10 |
 # | 4. Layer by layer | 7 | 3 | 30 |
 # | 5. From one unit down to its pixels | 5 | 2 | 15 |
-# | 6. The effective receptive field | 7 | 3 | 30 |
-# | 7. Design a network | 8 | 4 | 35 |
+# | 6. The effective receptive field | 7 | 3 | 40 |
+# | 7. Design a network | 8 | 4 | 50 |
 # | 8. What does the field decide? | 8 | | 30 |
 
 # %% [markdown]
@@ -48,7 +48,9 @@
 # answers are right: there the check builds your network and runs it.
 #
 # When the lab is graded, the same check runs once more on other stacks. So do not fit your code to the cases: follow
-# the formula. Your function must also leave everything as it was.
+# the formula. Your function must also leave everything as it was: the lists that it is given, the network, its mode,
+# its hooks and its weights; also if the network raises an error. (One trace is let pass: `.backward()` fills the
+# `.grad` of the weights, which `torch.autograd.grad` leaves alone.)
 #
 # Below each check are hints, folded, each headed by what you may see. The first one gives away the least. After them a
 # picture shows what your own function sees. All exercises go on with `course_utils` where they need another function,
@@ -126,8 +128,8 @@ plotting.receptive_pyramid(
 # padding and no dilation: how many pixels are in the field of one unit of layer 1, of layer 2 and of layer 3, and how
 # many units has layer 3?
 #
-# **For example**, with kernel size 2 in two layers the first three of the numbers would begin with 2 and 3: two units
-# of layer 1 that lie side by side see two pixels each, and share one of them.
+# **For example**, with kernel size 2 layer 1 has the field 2 and layer 2 the field 3: two units of layer 1 that lie
+# side by side see two pixels each, and share one of them.
 #
 # **Shape:** four numbers: field in layer 1, field in layer 2, field in layer 3, units of layer 3.
 
@@ -221,7 +223,7 @@ unit["receptive_field"].check(receptive_field, seed=41)
 
 # %%
 depths = torch.arange(1, 7)
-plotting.curves(
+picture = plotting.curves(
     {
         "kernel 3": (depths, [receptive_field([(3, 1, 1, 1)] * n) for n in depths]),
         "kernel 5": (depths, [receptive_field([(5, 1, 2, 1)] * n) for n in depths]),
@@ -235,13 +237,17 @@ plotting.curves(
         ),
     },
     "number of layers",
-    "receptive field [pixels]",
+    "receptive field [pixels], logarithmic",
     "Your fields",
 )
+picture.axes[0].set_yscale("log", base=2)
+picture.axes[0].yaxis.set_major_formatter("{x:g}")
+display(picture)
 
 # %% [markdown]
-# Equal layers make the field grow by the same step each time. Strides and growing dilations multiply. That is why
-# nearly every network has one or the other.
+# Equal layers make the field grow by the same step each time: their curves get flatter and flatter here, where equal
+# steps along the axis are equal factors. Strides and growing dilations multiply, and their curves go on as they began.
+# That is why nearly every network has one or the other.
 
 # %% [markdown]
 # ## Exercise 3: the holes of a dilated kernel (3 points, difficulty 1 of 5, 10 minutes)
@@ -380,6 +386,13 @@ display(Markdown("The network `zoo`, by your `trace`:\n\n" + "\n".join(lines)))
 
 # %% [markdown]
 # An object of the zoo is 25 to 50 pixels large, along its longer side. Up to which layer does no unit see a whole one?
+#
+# <details><summary>Answer</summary>
+#
+# Up to the sixth row, the third pooling: its field of 22 pixels is smaller than the smallest object. The units of the
+# fourth convolution (38 pixels) see most objects as a whole, and not even those of the last pooling (46) see all.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 5: from one unit down to its pixels (5 points, difficulty 2 of 5, 15 minutes)
@@ -454,7 +467,7 @@ plotting.regions_over_image(image, regions, heading="What four units of the netw
 # is what it sees there.
 
 # %% [markdown]
-# ## Exercise 6: the effective receptive field (7 points, difficulty 3 of 5, 30 minutes)
+# ## Exercise 6: the effective receptive field (7 points, difficulty 3 of 5, 40 minutes)
 #
 # Not all pixels of a field count the same: many ways lead from a unit down to the middle of its field, and only one to
 # each corner. Take the unit in the middle of a layer's map, all its channels added up, and call it $y$. The
@@ -468,8 +481,13 @@ plotting.regions_over_image(image, regions, heading="What four units of the netw
 #
 # **Write** `effective_receptive_field`. The networks here are an `nn.Sequential`: the layer `"3"` is `model[3]`, and
 # the images have `model[0].in_channels` colours. The unit in the middle of a map of $h \times w$ units has the index
-# `(h // 2, w // 2)`. Draw the images with `torch.randn(..., generator=generator)`. **Shapes:** `input_size` is the
-# size `(H, W)` of the images, and the result has the shape `(H, W)`.
+# `(h // 2, w // 2)`. Draw the images with `torch.randn(..., generator=generator)`: `n_samples` images in all, each used
+# once, and every number of them new. Average first, then divide by the sum: there is one division, at the end.
+# **Shapes:** `input_size` is the size `(H, W)` of the images, and the result has the shape `(H, W)`.
+#
+# Run the network in the mode in which it comes (most come in eval mode), and leave the mode as it is. An error that the
+# network raises, say because the images are too small for it, must get through; nothing may be left behind then either.
+# So if you use a hook, take it off in a `finally:`, which is run in any case.
 #
 # **For example**, if the layer is one convolution with a single row of weights $(1, -2, 1)$ and the image is grey, the
 # derivatives by the three pixels are $1, -2, 1$ at every image, and their shares are $\frac 1 4, \frac 1 2, \frac 1 4$.
@@ -558,11 +576,18 @@ for name, field in fields.items():
         f"{name:>22}: theoretical {sizes[name[-2]]:2} x {sizes[name[-2]]:2}; half of the weight on as many pixels as "
         f"{half:4.1f} x {half:4.1f} have; standard deviation {rows:.1f} and {columns:.1f} pixels"
     )
+frames = []  # the theoretical field of the unit in the middle of each map
+for number, middle in ((3, 16), (5, 8), (7, 4)):  # rows of exercise 4, and half of their output size
+    first, last = receptive_fields.input_region(layers_of_zoo[:number], middle)
+    frame = torch.zeros(64, 64, dtype=torch.bool)
+    frame[first : last + 1, first : last + 1] = True
+    frames.append(frame[12:60, 12:60])
 plotting.heatmap_grid(
     torch.stack([field[12:60, 12:60] / field.max() for field in fields.values()]),
     titles=list(fields),
+    masks=torch.stack(frames * 2),
     columns=3,
-    heading="Your effective fields: 48 x 48 pixels around them",
+    heading="Your effective fields in 48 x 48 pixels; framed: theoretical",
     label="share of a pixel, the largest = 1",
 )
 
@@ -572,7 +597,7 @@ plotting.heatmap_grid(
 # its outer pixels count less.
 
 # %% [markdown]
-# ## Exercise 7: design a network (8 points, difficulty 4 of 5, 35 minutes)
+# ## Exercise 7: design a network (8 points, difficulty 4 of 5, 50 minutes)
 #
 # You are to build networks that see a square of exactly `field` x `field` pixels. For each you have a budget.
 #
@@ -583,13 +608,16 @@ plotting.heatmap_grid(
 # 1. **Field:** the unit in the middle of the last map is moved by `field` x `field` pixels, and by **each** of them:
 #    there are no holes.
 # 2. **Jump:** units side by side have fields that lie `jump` pixels apart, and an image of $n$ x $n$ pixels gives a
-#    map of $n / \text{jump}$ x $n / \text{jump}$ units, for every $n$ that `jump` divides. So mind the padding.
+#    map of $n / \text{jump}$ x $n / \text{jump}$ units, for every $n \ge$ `field` that `jump` divides. So mind the
+#    padding.
 # 3. **Width:** each layer has at least 8 maps.
 # 4. **Budget:** all weights and biases together are at most `budget`. A convolution from $a$ to $b$ maps has
-#    $a\, b\, k^2$ weights and $b$ biases.
+#    $a\, b\, k^2$ weights and $b$ biases; a kernel that is not square has $a\, b\, k_\text{rows}\, k_\text{columns}$
+#    weights.
 #
 # `jump` is 1, 2 or 4. The fields are chosen so that kernels of 3 with strides of 2 and suitable dilations can do it,
-# but any plan that keeps the rules is right. An entry may be a pair `(rows, columns)`.
+# but any plan that keeps the rules is right. Each entry is a whole number; kernel size, stride, padding and dilation
+# may also be a pair `(rows, columns)`. Plans of more than 60 layers, and numbers above 1000, are not built.
 #
 # **For example**, `design_network(5, 1, 1000)` may return `[(3, 1, 1, 1, 8), (3, 1, 1, 1, 8)]`: its field is 5, and it
 # has $3 \cdot 8 \cdot 9 + 8 + 8 \cdot 8 \cdot 9 + 8 = 808$ weights and biases. For `design_network(15, 1, 1531)` seven
@@ -637,8 +665,9 @@ unit["design_network"].check(design_network, seed=45)
 #
 # <details><summary>There are holes in my field</summary>
 #
-# A layer of dilation $d$ puts three copies of the field below it side by side, $d$ steps apart. They leave no hole if
-# $d$ steps are no longer than the field below. A first layer with $d = 2$ always leaves one.
+# A layer of dilation $d$ puts three copies of the field below it side by side, $d \cdot$ jump pixels apart. Sort the
+# dilations, small ones first: as long as the field so far has no hole, no hole appears if $d \cdot$ jump is at most its
+# size. Before the first layer the field is a single pixel, so that $d = 2$ leaves a hole there.
 #
 # </details>
 #
@@ -656,24 +685,29 @@ unit["design_network"].check(design_network, seed=45)
 # </details>
 
 # %%
-plans = {f"field {field}, jump {jump}": design_network(field, jump, budget) for field, jump, budget in
-         ((15, 1, 1531), (31, 1, 2173), (27, 2, 1980))}  # fmt: skip
-drawn = []
-for name, plan in plans.items():
-    colours, layers = 3, []
+names, drawn, frames = [], [], []
+for field, jump, budget in ((15, 1, 1531), (31, 1, 2174), (27, 2, 2174)):
+    plan, colours, layers = design_network(field, jump, budget), 3, []
     for kernel_size, stride, padding, dilation, maps in plan:
         layers += [nn.Conv2d(colours, maps, kernel_size, stride, padding, dilation), nn.ReLU()]
         nn.init.ones_(layers[-2].weight)
         colours = maps
     network = nn.Sequential(*layers).eval()
-    field = receptive_fields.effective_field_of(network, str(len(layers) - 1), torch.ones(1, 3, 64, 64))
+    ways = receptive_fields.effective_field_of(network, str(len(layers) - 1), torch.ones(1, 3, 64, 64))
     weights = sum(parameter.numel() for parameter in network.parameters())
-    print(f"{name}: {len(plan)} layers, {weights} weights and biases, {int((field > 0).sum())} pixels that count")
-    drawn.append(field[14:50, 14:50] / field.max())
+    names.append(f"field {field}, jump {jump}")
+    print(f"{names[-1]}: {len(plan)} layers, {weights} weights and biases, {int((ways > 0).sum())} pixels that count")
+    drawn.append(ways[14:50, 14:50] / ways.max())
+    middle = 64 // jump // 2
+    (top, left), (bottom, right) = receptive_fields.input_region(receptive_fields.layers_of(network), (middle, middle))
+    frame = torch.zeros(64, 64, dtype=torch.bool)
+    frame[top : bottom + 1, left : right + 1] = True
+    frames.append(frame[14:50, 14:50])
 plotting.heatmap_grid(
     torch.stack(drawn),
-    titles=list(plans),
-    heading="Ways from each pixel to the middle unit of your networks",
+    titles=names,
+    masks=torch.stack(frames),
+    heading="Ways from each pixel to the middle unit; framed: its field",
     label="ways, the most = 1",
 )
 
@@ -726,7 +760,8 @@ display(Markdown("\n".join(lines)))
 # %% [markdown]
 # And brute force needs no formula at all. NaN ("not a number") spoils everything that is computed from it. So we put
 # NaN into one column of an image after the other, and look which units become NaN. Your `input_region` is held against
-# that, for all units of the third convolution of `zoo`.
+# that, for all units of the third convolution of `zoo`. In the picture the regions of `input_region` are not clipped:
+# its lines lie on those of brute force, but at the border, where they go on into the padding.
 
 # %%
 part, windows = model[:7].double(), layers_of_zoo[:5]
@@ -734,11 +769,12 @@ images = torch.zeros(64, 3, 64, 64, dtype=torch.float64)  # in double precision 
 images[torch.arange(64), :, :, torch.arange(64)] = torch.nan  # NaN in column c of image number c
 with torch.no_grad():
     spoiled = part(images).isnan().any(1).any(1)  # (column of the image, column of the map)
-found, yours = [], []
+found, yours, whole = [], [], []
 for position in range(spoiled.shape[1]):
     columns = spoiled[:, position].nonzero().flatten()
     found.append((int(columns[0]), int(columns[-1])))
     first, last = chosen["input_region"](windows, position)
+    whole.append((first, last))
     yours.append((max(first, 0), min(last, 63)))  # brute force cannot look outside of the image
 print(f"{len(found)} units, {sum(a != b for a, b in zip(found, yours, strict=True))} of them with another region")
 numbers = torch.arange(len(found))
@@ -746,12 +782,12 @@ plotting.curves(
     {
         "first column, brute force": (numbers, [first for first, _ in found]),
         "last column, brute force": (numbers, [last for _, last in found]),
-        "first column, input_region": (numbers, [first for first, _ in yours]),
-        "last column, input_region": (numbers, [last for _, last in yours]),
+        "first column, input_region": (numbers, [first for first, _ in whole]),
+        "last column, input_region": (numbers, [last for _, last in whole]),
     },
     "unit of the third convolution",
     "column of the image",
-    "Two ways to find the first and the last column that a unit sees",
+    "The first and the last column that a unit sees",
 )
 
 # %% [markdown]
@@ -781,6 +817,11 @@ def numbers_of_maps(network: nn.Sequential, images: Tensor) -> dict[int, Tensor]
     return found
 
 
+def share(q: float, m: int) -> str:
+    """Return the share q of m images with its standard error, as text."""
+    return f"{q:.2f} ± {(q * (1 - q) / m) ** 0.5:.2f}"
+
+
 model = models.load("zoo")
 rows = dict(zip((0, 2, 3, 5, 6, 8, 9, 11), chosen["trace"](layers_of_zoo, 64), strict=True))
 curves_of_accuracy = {}
@@ -795,20 +836,22 @@ for whose_network, network in (("trained", model), ("untrained", untrained)):
         classifier = make_pipeline(StandardScaler(), RidgeClassifier(alpha=10.0))
         classifier.fit(known[number].numpy(), train.labels.numpy())
         right = torch.from_numpy(classifier.predict(asked[number].numpy())) == test.labels
-        coats.append(right[animals].double().mean())
-        shapes.append(right[~animals].double().mean())
+        coats.append(right[animals].double().mean().item())
+        shapes.append(right[~animals].double().mean().item())
         effective = chosen["effective_receptive_field"](
             network[:10], str(number - 1), (64, 64), n_samples=20, generator=torch.Generator().manual_seed(2)
         )
         half = (int((effective.flatten().sort(descending=True).values.cumsum(0) < 0.5).sum()) + 1) ** 0.5
         field = rows[number - 1][2]
         lines.append(
-            f"| {whose_network} | '{number}' | {field} x {field} | {half:.1f} x {half:.1f} | {coats[-1]:.2f} | "
-            f"{shapes[-1]:.2f} |"
+            f"| {whose_network} | '{number}' | {field} x {field} | {half:.1f} x {half:.1f} | "
+            f"{share(coats[-1], int(animals.sum()))} | {share(shapes[-1], int((~animals).sum()))} |"
         )
     places = [rows[number - 1][2] for number in known]
     curves_of_accuracy[f"coats, {whose_network}"] = (places, coats)
     curves_of_accuracy[f"shapes, {whose_network}"] = (places, shapes)
+curves_of_accuracy["a guess among ten classes"] = (places, [0.1] * len(places))
+curves_of_accuracy["a guess among the four animals"] = (places, [0.25] * len(places))
 display(Markdown("\n".join(lines)))
 plotting.curves(
     curves_of_accuracy,
@@ -826,10 +869,13 @@ plotting.curves(
 # Write your answer below, about half a page to a page. Use the numbers of the table and of the chart; you may run more
 # code and draw more pictures in new cells. Say for every claim which number it rests on. One share has a standard error
 # of about $\sqrt{q (1 - q) / m}$ for a share $q$ of $m$ images; here $m$ is about 200 for the coats and 300 for the
-# shapes. Guessing blindly among ten classes gives 0.10, and among the four animals alone 0.25.
+# shapes; it stands behind the ± in the table. Guessing blindly among ten classes gives 0.10, and among the four animals
+# alone 0.25.
 #
 # 1. **Coats and shapes.** At which field can the coats be told, and at which the shapes? Why is it not the same one?
-#    Compare with how large a stripe, a dot and an object of the zoo are. (2 points)
+#    Compare with how large a stripe, a dot and an object of the zoo are: the patterns repeat themselves every 5 to 7
+#    pixels (a stripe and the gap to the next one; a dot is two thirds of that wide), the objects are 25 to 50 pixels
+#    large along their longer side. (2 points)
 # 2. **Is it the field?** A friend concludes: "A large field makes a good classifier." Use the untrained network to show
 #    that a large field is not enough. Then name two things that grow from layer to layer together with the field, and
 #    that could be the reason as well. (3 points)
