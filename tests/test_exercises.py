@@ -483,6 +483,48 @@ def test_mistake_is_known_by_its_faults_in_all_cases() -> None:
     assert message_of(exercise, lambda rest: [rest + rest // 1]) == "e, rest 1: 2 is wrong."
 
 
+def drawing(generator: torch.Generator | None = None) -> Tensor:
+    return torch.rand(2, generator=generator)
+
+
+def distinct(arguments: dict[str, Any], values: tuple[Tensor, ...]) -> float:
+    return len(torch.stack(values).unique(dim=0)) / len(values)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"generator": Seed(3)}], ids=["global state", "generator"])
+def test_case_of_several_calls_lets_the_random_state_go_on(arguments: dict[str, Any]) -> None:
+    case = Case(arguments, "four calls", statistic=Statistic("all differ.", distinct, 1.0), calls=4)
+    exercise = Exercise("e", drawing, lambda generator: [case], {})
+    exercise.check(drawing)
+    told = message_of(exercise, lambda generator=None: torch.rand(2, generator=torch.Generator().manual_seed(0)))
+    assert told == "e, four calls: This must hold: all differ."
+
+
+def test_network_in_train_mode_must_stay_in_it() -> None:
+    case = Case({"model": Network("conv", training=True), "inputs": torch.ones(1)}, "train mode")
+    exercise = Exercise("e", lambda model, inputs: inputs, lambda generator: [case], {})
+    exercise.check(lambda model, inputs: inputs)
+    told = message_of(exercise, lambda model, inputs: (model.eval(), inputs)[1])
+    assert "is in another mode (eval instead of train)" in told
+
+
+def test_list_that_is_changed_is_told_so() -> None:
+    exercise = Exercise("e", sum, lambda generator: [Case({"iterable": [1, 2]}, "a list")], {})
+    assert "changed the list `iterable` itself" in message_of(exercise, lambda iterable: iterable.pop() + iterable.pop())
+
+
+def endless() -> list[Any]:
+    items: list[Any] = []
+    items.append(items)
+    return items
+
+
+def test_endless_lists_are_no_answers() -> None:
+    exercise = by_fault()
+    assert "is a list inside itself" in message_of(exercise, lambda rest: endless())
+    assert "returned 200000 values" in message_of(exercise, lambda rest: [rest] * 200_000)
+
+
 FAILING = Exercise(
     "failing",
     lambda model, inputs: model(inputs),

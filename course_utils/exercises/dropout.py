@@ -1297,17 +1297,37 @@ def _dropout_zero(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
     return _dropout_both_layers(shape, n_classes, 0.0, 0.0)
 
 
+def _looks_on(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+    """Do nothing: a hook of somebody else, which has to stay."""
+
+
+@register_network("dropout_mixed")
+def _dropout_mixed(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    """Dropout inside of another layer: of the numbers of one map (p = 0.6), then of three maps (p = 0.15); a hook."""
+    inner = nn.Sequential(nn.Conv2d(shape[0], 1, 1), nn.Dropout(0.6), nn.Conv2d(1, 3, 1), nn.ReLU(), nn.Dropout2d(0.15))
+    inner[1].register_forward_hook(_looks_on)
+    dense = nn.Linear(3 * shape[1] * shape[2], n_classes, bias=False)
+    return nn.Sequential(inner, nn.Flatten(), dense, Times(6.0))
+
+
+def _layers(model: nn.Module) -> list[nn.Module]:
+    """Return the layers of a model in order, also those inside of others."""
+    return [layer for layer in model.modules() if not isinstance(layer, nn.Sequential)]
+
+
 def _moments(model: nn.Sequential, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean, standard deviation and fourth central moment of the probabilities, each (N, K), over all masks."""
     values, chance = inputs.double(), torch.ones(1, dtype=torch.float64)
     with torch.no_grad():
-        for layer in model.double():
+        for layer in _layers(model.double()):
             if isinstance(layer, nn.Dropout | nn.Dropout2d):
-                n_parts = values.shape[1]
+                parts = values.shape[1:2] if isinstance(layer, nn.Dropout2d) else values.shape[1:]
+                n_parts = parts.numel()
                 masks = torch.tensor(list(itertools.product([0.0, 1.0], repeat=n_parts)), dtype=torch.float64)
                 n_kept = masks.sum(1)
                 chance = torch.outer(chance, (1 - layer.p) ** n_kept * layer.p ** (n_parts - n_kept)).flatten()
-                masks = masks.view(1, len(masks), 1, n_parts, *(1 for _ in values.shape[2:])) / (1 - layer.p)
+                ones = [1] * (values.dim() - 1 - len(parts))
+                masks = masks.view(1, len(masks), 1, *parts, *ones) / (1 - layer.p)
                 values = (values.unflatten(0, (-1, 1, len(inputs))) * masks).flatten(0, 2)
             else:
                 values = layer(values)
@@ -1316,6 +1336,19 @@ def _moments(model: nn.Sequential, inputs: Tensor) -> tuple[Tensor, Tensor, Tens
     mean = (chance * probabilities).sum(0)
     distances = probabilities - mean
     return mean, (chance * distances**2).sum(0).sqrt(), (chance * distances**4).sum(0)
+
+
+N_TIMES = 8
+_GOES_ON = (
+    "two calls with one generator give different samples, since the generator goes on from call to call. Draw from "
+    "`generator` itself, not from a copy with its seed, and do not set it back."
+)
+
+
+def _different_means(arguments: dict[str, Any], values: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Return how many different mean probabilities there are, as a share of the calls."""
+    means = torch.stack([value[0].flatten() for value in values])
+    return len(means.mul(1e4).round().unique(dim=0)) / len(means)
 
 
 def _excess(mean: Tensor, std: Tensor, arguments: dict[str, Any], value: Any) -> float:
@@ -1378,7 +1411,12 @@ def _mc_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(Network("dropout_zero", 36, (3, 5, 4)), 3, 5, fixed, "a network whose dropout layers have p = 0")
     yield case(lively("dropout_units", (1, 4, 4), fixed), 3, 800, fixed, "dropout of units")
     yield case(lively("dropout_maps", (3, 4, 5), fixed), 3, 800, fixed, "spatial dropout after batch norm")
+    mixed = lively("dropout_mixed", (2, 2, 3), fixed)
+    yield case(mixed, 3, 800, fixed, "dropout layers inside of another layer, and a hook of somebody else")
     yield case(lively("dropout_units", (2, 3, 4), fixed), 600, 2, fixed, "two samples of many images")
+    few = case(lively("dropout_units", (2, 4, 3), fixed), 2, 3, fixed, "")
+    statistic = Statistic(_GOES_ON, _different_means, 1.0)
+    yield Case(few.arguments, f"{N_TIMES} calls with one generator", 0.3, statistic=statistic, calls=N_TIMES)
     yield case(lively("dropout_both", (3, 4, 4), generator), 2, 800, generator, "dropout of both kinds")
     once = case(lively("dropout_units", (1, 3, 5), generator), 600, 25, generator, "25 samples of many images")
     yield once
@@ -1421,21 +1459,26 @@ def _mc(
     again: bool = False,
     half: bool = False,
     as_units: bool = False,
+    as_maps: bool = False,
+    first_p: bool = False,
+    layers: Callable[[nn.Module], list[nn.Module]] = _layers,
 ) -> tuple[Tensor, Tensor]:
     """Return Monte Carlo dropout with its pieces open.
 
     finish: scores (S, N, K) -> the answer. active: which layers drop. train: which layers are in train mode.
     count: number of samples. again: the same masks in every sample. half: p = 0.5 everywhere. as_units: spatial dropout
-    drops single numbers.
+    drops single numbers. as_maps: dropout of units drops whole maps. first_p: the p of the first layer everywhere.
+    layers: those that are looked at.
     """
+    ps = [layer.p for layer in _layers(model) if isinstance(layer, nn.Dropout | nn.Dropout2d)]
 
     def dropped(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        maps = isinstance(layer, nn.Dropout2d) and not as_units
-        p = 0.5 if half and layer.p else layer.p
+        maps = arguments[0].dim() == 4 and (as_maps or (isinstance(layer, nn.Dropout2d) and not as_units))
+        p = ps[0] if first_p else 0.5 if half and layer.p else layer.p
         return _noisy(arguments[0], p, generator, mask=_whole(2) if maps else _own_mask())
 
-    hooks = [layer.register_forward_hook(dropped) for layer in model if isinstance(layer, active)]
-    switched = [layer for layer in model if isinstance(layer, train)]
+    hooks = [layer.register_forward_hook(dropped) for layer in layers(model) if isinstance(layer, active)]
+    switched = [layer for layer in _layers(model) if isinstance(layer, train)]
     statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
         for layer in switched:
@@ -1457,7 +1500,7 @@ def _mc(
 def _dropout_of_the_image(
     model: nn.Sequential, inputs: Tensor, n_samples: int = 50, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    p = next(layer.p for layer in model if isinstance(layer, nn.Dropout))
+    p = next(layer.p for layer in _layers(model) if isinstance(layer, nn.Dropout))
     return _mc(model, inputs, n_samples, generator, active=(), first_images=lambda x: _noisy(x, p, generator))
 
 
@@ -1499,7 +1542,19 @@ MC_DROPOUT = Exercise(
         ),
         "p_ignored": Mistake(
             partial(_mc, half=True),
-            "you drop one half in every layer. Each layer has its own p.",
+            "you drop one half in every layer. Take the p of the layer.",
+        ),
+        "p_of_the_first_layer": Mistake(
+            partial(_mc, first_p=True),
+            "every layer drops with the p of the first one. Each layer has its own p.",
+        ),
+        "inner_layers_off": Mistake(
+            partial(_mc, layers=list),
+            "dropout layers inside of other layers stay off in yours. Look for them in all of the network's modules.",
+        ),
+        "units_as_maps": Mistake(
+            partial(_mc, as_maps=True),
+            "your nn.Dropout layers drop whole maps where they get maps. They drop single numbers, whatever they get.",
         ),
         "dropout_of_the_image": Mistake(
             _dropout_of_the_image,

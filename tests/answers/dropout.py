@@ -186,6 +186,9 @@ ALTERNATIVES: dict[str, dict[str, Callable[..., Any]]] = {
         "torch's layers": switched_on(),
         "divided by n - 1": switched_on(correction=1),
         "one batch": all_samples_in_one_batch,
+        "hooks": lambda *arguments, **options: with_masks_of(
+            lambda layer, values, ps, generator: by_kind(layer, values, layer.p, generator)
+        )(*arguments, **options),
     },
 }
 
@@ -353,6 +356,72 @@ def square_images_only(weight: Tensor, input_size: tuple[int, int], padding: int
     return unit_images(weight, (input_size[0], input_size[0]), padding)
 
 
+def seeded_anew(inputs: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+    """The seed of the generator, not the generator: the same masks at each call."""
+    return by_bernoulli(inputs, p, generator and torch.Generator().manual_seed(generator.initial_seed()))
+
+
+def set_back(inputs: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+    state = generator and generator.get_state()
+    result = by_bernoulli(inputs, p, generator)
+    if generator:
+        generator.set_state(state)
+    return result
+
+
+def always_seed_0_without_a_generator(inputs: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+    return by_bernoulli(inputs, p, generator or torch.Generator().manual_seed(0))
+
+
+def one_of_four_masks(inputs: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+    seed = int(torch.randint(0, 4, (1,), generator=generator))
+    return by_bernoulli(inputs, p, torch.Generator().manual_seed(seed))
+
+
+def neighbours_alike(inputs: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+    """Every fifth number does as its neighbour does."""
+    kept = torch.rand(inputs.shape, generator=generator) >= p
+    follows = torch.rand(inputs.shape, generator=generator) < 0.2
+    return inputs * torch.where(follows, kept.roll(1, -1), kept) / (1 - p)
+
+
+def without_default(inputs: Tensor, p: float, generator: torch.Generator) -> Tensor:
+    return by_bernoulli(inputs, p, generator)
+
+
+def with_masks_of(
+    drop: Callable[[nn.Module, Tensor, list[float], torch.Generator | None], Tensor],
+    clear: bool = False,
+    source: Callable[[torch.Generator], torch.Generator] = lambda generator: generator,
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Monte Carlo dropout with hooks that hand on drop(layer, values, the p of all layers, generator)."""
+
+    def mc_dropout(
+        model: nn.Module, inputs: Tensor, n_samples: int = 50, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        layers = [layer for layer in model.modules() if isinstance(layer, DROPOUTS)]
+        ps, draws = [layer.p for layer in layers], generator and source(generator)
+        hooks = [
+            layer.register_forward_hook(lambda layer, values, _: drop(layer, values[0], ps, draws)) for layer in layers
+        ]
+        try:
+            with torch.no_grad():
+                samples = torch.stack([model(inputs).softmax(1) for _ in range(n_samples)])
+        finally:
+            for hook in hooks:
+                hook.remove()
+            if clear:
+                for layer in model.modules():
+                    layer._forward_hooks.clear()
+        return samples.mean(0), samples.std(0)
+
+    return mc_dropout
+
+
+def by_kind(layer: nn.Module, values: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
+    return (by_bernoulli if isinstance(layer, nn.Dropout) else maps_in_a_loop)(values, p, generator)
+
+
 REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "square images only": ("conv_matrix", square_images_only, r"wider than high: the shape of your answer is"),
     "float64 lost": (
@@ -380,6 +449,50 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
         "spatial_dropout",
         lambda inputs, p, generator=None: maps_in_a_loop(inputs, p, torch.Generator().manual_seed(1)),
         r"The same generator",
+    ),
+    "one mask for a batch of images": (
+        "dropout",
+        lambda inputs, p, generator=None: inputs * by_bernoulli(torch.ones(inputs.shape[-3:]), p, generator),
+        r"each image of a batch draws a mask of its own|the dtype of your answer",
+    ),
+    "seeded anew": ("dropout", seeded_anew, r"two calls with one generator give different masks"),
+    "set back": ("dropout", set_back, r"two calls with one generator give different masks"),
+    "one of four masks": ("dropout", one_of_four_masks, r"two calls with one generator give different masks"),
+    "seed 0 without a generator": ("dropout", always_seed_0_without_a_generator, r"other masks at each call"),
+    "no default": ("dropout", without_default, r"called as dropout\(inputs, p\), and yours takes"),
+    "magnitudes": (
+        "dropout",
+        lambda inputs, p, generator=None: by_bernoulli(inputs.abs(), p, generator),
+        r"each number is 0 or the input's",
+    ),
+    "negative numbers stay out": (
+        "dropout",
+        lambda inputs, p, generator=None: by_bernoulli(inputs.relu(), p, generator),
+        r"the share of the numbers that is dropped is p",
+    ),
+    "neighbours alike": ("dropout", neighbours_alike, r"dropped independently of each other, neighbours as well"),
+    "p slightly wrong": (
+        "dropout",
+        lambda inputs, p, generator=None: by_bernoulli(inputs, 0.98 * p, generator) * (1 - 0.98 * p) / (1 - p),
+        r"very many numbers: This must hold: the share of the numbers that is dropped is p",
+    ),
+    "p of the last layer": (
+        "mc_dropout",
+        with_masks_of(lambda layer, values, ps, generator: by_kind(layer, values, ps[-1], generator)),
+        r"inside of another layer.* numbers are not",
+    ),
+    "hooks of others taken off": (
+        "mc_dropout",
+        with_masks_of(lambda layer, values, ps, generator: by_kind(layer, values, layer.p, generator), clear=True),
+        r"a hook that was on layer '0.1' before is gone",
+    ),
+    "samples of a copied seed": (
+        "mc_dropout",
+        with_masks_of(
+            lambda layer, values, ps, generator: by_kind(layer, values, layer.p, generator),
+            source=lambda generator: torch.Generator().manual_seed(generator.initial_seed()),
+        ),
+        r"two calls with one generator give different samples",
     ),
     "left in train mode": ("mc_dropout", left_in_train_mode, r"in another mode \(train instead of eval\)"),
     "hooks left by an error": ("mc_dropout", hooks_left_by_an_error, r"a hook is still on layer"),

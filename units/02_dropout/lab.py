@@ -15,7 +15,7 @@
 # - keep the dropout layers of a network active, and read mean and deviation of its answers as a doubt;
 # - say what this doubt sees, and what it does not.
 #
-# **Time and points:** about 3 hours, 50 points: 42 for twelve exercises, which are checked as you go, and 8 for one
+# **Time and points:** about 3½ hours, 50 points: 42 for twelve exercises, which are checked as you go, and 8 for one
 # question at the end, which a person reads. The exercises do not build on each other: skip one and come back to it.
 #
 # **Before you start:** the matrices are derived in the [lecture](../../lectures/02_dropout.ipynb). What you need of it
@@ -34,8 +34,8 @@
 # | 9. Dropout of units | 5 | 2 | 15 |
 # | 10. Spatial dropout | 3 | 2 | 10 |
 # | 11. Mean and deviation by hand | 2 | 1 | 5 |
-# | 12. Monte Carlo dropout | 6 | 4 | 30 |
-# | 13. What the doubt sees | 8 | | 30 |
+# | 12. Monte Carlo dropout | 6 | 4 | 40 |
+# | 13. What the doubt sees | 8 | | 40 |
 
 # %% [markdown]
 # ## How the checks talk to you
@@ -115,7 +115,7 @@ unit["dropout_by_hand"].check(dropout_by_hand)
 #
 # </details>
 #
-# <details><summary>My numbers are larger than those of the check</summary>
+# <details><summary>The check says that this is W h</summary>
 #
 # Is everything still there? The column of the dropped unit must not count in any of the two sums.
 #
@@ -140,7 +140,8 @@ plotting.matrices(
 # $$W R = \begin{pmatrix} r_1 w_{11} & r_2 w_{21} & \cdots \\ r_1 w_{12} & r_2 w_{22} & \cdots \\
 # \vdots & \vdots & \ddots \end{pmatrix},$$
 #
-# where $w_{ij}$ is the weight from unit $i$ to output $j$.
+# where $w_{ij}$ is the weight from unit $i$ to output $j$ (in code, where a row of `weight` is an output and counting
+# begins at 0: `weight[j - 1, i - 1]`).
 #
 # **Write** `dense_dropout`. **Shapes:** `weight` is `(out, in)`, `keep` is a tensor of `True` and `False` of shape
 # `(in,)`, `True` where $r_i = 1$. The result is `(out, in)`, in the dtype of `weight`.
@@ -397,17 +398,21 @@ unit["w5_without_gradient"].check(w5_without_gradient)
 # </details>
 
 # %%
-dropped = torch.tensor([f"x{i}" in w5_without_gradient() for i in range(1, 10)])
-left = convolution.conv_matrix(kernel, (3, 3), padding=1) * ~dropped
-plotting.matrices(
-    {"M R, with what you drop": left, "what is left of w5": torch.where(left == 5, left, torch.nan)},
-    heading=f"w5 is left in {int((left == 5).sum())} places",
-    decimals=0,
+dropped = torch.tensor([f"x{i}" in w5_without_gradient() for i in range(1, 10)]).expand(9, 9)
+matrix = convolution.conv_matrix(kernel, (3, 3), padding=1).int()
+left = (matrix == 5) & ~dropped
+title = "M R, with what you drop"
+plotting.symbol_matrices(
+    {title: [[f"w_{k}" if k else "0" for k in row] for row in matrix.tolist()]},
+    framed={title: left},
+    dropped={title: dropped},
+    heading=f"w5 is left in {int(left.sum())} places",
 )
 
 # %% [markdown]
 # The lecture's source says that $w_5$ is updated "regardless of our choice on which r to set to 0". You have found the
-# one exception. (There are two more, of another kind: inputs that are kept, but 0, and terms that cancel out.)
+# one exception. (A gradient of 0 has two other reasons as well: inputs that are kept, but 0, and terms
+# that cancel out.)
 
 # %% [markdown]
 # ## Exercise 6: counting masks by hand (3 points, difficulty 3 of 5, 10 minutes)
@@ -527,13 +532,19 @@ unit["weights_without_gradient"].check(weights_without_gradient, seed=24)
 # </details>
 
 # %%
-masks = torch.rand(400, 1, 3, 3, generator=torch.Generator().manual_seed(7))
 rates = torch.linspace(0.05, 0.95, 19)
-shares = torch.stack(
-    [torch.stack([weights_without_gradient(m >= p, (3, 3), 1)[0] for m in masks]).float().mean(0) for p in rates]
-)
+masks = torch.rand(19, 400, 1, 3, 3, generator=torch.Generator().manual_seed(7)) >= rates[:, None, None, None, None]
+shares = torch.stack([torch.stack([weights_without_gradient(m, (3, 3), 1)[0] for m in of_p]) for of_p in masks])
+shares = shares.float().mean(1)
 plotting.curves(
-    {"w1": (rates, shares[:, 0, 0]), "w2": (rates, shares[:, 0, 1]), "w5": (rates, shares[:, 1, 1])},
+    {
+        "w1": (rates, shares[:, 0, 0]),
+        "p to the power 4": (rates, rates**4),
+        "w2": (rates, shares[:, 0, 1]),
+        "p to the power 6": (rates, rates**6),
+        "w5": (rates, shares[:, 1, 1]),
+        "p to the power 9": (rates, rates**9),
+    },
     "p, the probability of being dropped",
     "share of 400 masks",
     "How often a weight gets no gradient, as your function says",
@@ -541,8 +552,9 @@ plotting.curves(
 
 # %% [markdown]
 # A weight that meets $m$ inputs gets no gradient with probability $p^m$: $w_1$ with $p^4$, $w_5$ with $p^9$. At
-# $p = 0.4$ that is 2.6 % and 0.03 %, on an image of only nine pixels. What dropout does to a convolution is not to
-# train fewer weights: it multiplies the maps with noise. That is the second half of this lab.
+# $p = 0.4$ that is 2.6 % and 0.03 %, on an image of only nine pixels. (Your shares are of 400 masks: they scatter.)
+# What dropout does to a convolution is not to train fewer weights: it multiplies the maps with noise. That is the
+# second half of this lab.
 
 # %% [markdown]
 # ## Exercise 8: inverted scaling by hand (2 points, difficulty 1 of 5, 10 minutes)
@@ -553,7 +565,8 @@ plotting.curves(
 # $$y = \frac{r\,x}{1 - p}, \qquad r = \begin{cases} 0 & \text{with probability } p \\ 1 & \text{with probability }
 # 1 - p . \end{cases}$$
 #
-# **Compute**, for $x = 3$ and $p = 0.25$: the value of $y$ if $x$ is kept; the mean of $y$; the variance of $y$.
+# **Compute**, for $x = 3$ and $p = 0.25$: the value of $y$ if $x$ is kept; the mean of $y$; the variance of $y$ (both
+# over all draws of $r$, not in a sample).
 #
 # **For example**, for $x = 1$ and $p = 0.5$: $y = 2$ if it is kept; the mean is $0.5 \cdot 0 + 0.5 \cdot 2 = 1$, and
 # the variance $0.5 \cdot (0 - 1)^2 + 0.5 \cdot (2 - 1)^2 = 1$.
@@ -605,7 +618,9 @@ display(Markdown("\n".join(lines)))
 #
 # **Shapes:** `inputs` has any shape, and so has the result, in the same dtype. `p`, in [0, 1), is the probability of
 # being **dropped**. Draw with `generator`: `torch.rand(shape, generator=generator)` gives uniform numbers in [0, 1),
-# also when it is `None`. The same generator in the same state must give the same answer.
+# also when it is `None`. The same generator in the same state must give the same answer, and two calls with one
+# generator give different masks: it goes on from call to call. Not exactly the share $p$ is dropped: the number of
+# zeros is random, too.
 #
 # **For example**, `inputs` $= (1, 2, 3)$ with $p = 0.5$ and the draws $r = (1, 0, 1)$ give $(2, 0, 6)$.
 
@@ -648,7 +663,7 @@ unit["dropout"].check(dropout, seed=25)
 # <details><summary>The check says that I drew from the global random state</summary>
 #
 # `torch.rand_like`, `torch.nn.functional.dropout` and `Tensor.bernoulli` without a generator use torch's global random
-# state. `torch.rand(inputs.shape, generator=generator)` does not.
+# state. `torch.rand(inputs.shape, generator=generator)` does not, nor does `torch.bernoulli` with a generator.
 #
 # </details>
 #
@@ -795,21 +810,23 @@ plotting.curves(
 
 # %% [markdown]
 # The bell should have its top at the middle answer, and the two others about where it has fallen to half. A network
-# that always answers 0.6 has the same mean, and no deviation: it knows that it does not know. This one changes its
-# mind with the units that are dropped.
+# that always answers 0.6 has the same mean, and no deviation: it is undecided in itself, which another number shows,
+# the entropy of exercise 13. This one changes its mind with the units that are dropped.
 
 # %% [markdown]
-# ## Exercise 12: Monte Carlo dropout (6 points, difficulty 4 of 5, 30 minutes)
+# ## Exercise 12: Monte Carlo dropout (6 points, difficulty 4 of 5, 40 minutes)
 #
 # **Write** `mc_dropout`. In each of `n_samples` samples the dropout layers of the network are active, with new masks
-# for every image: `nn.Dropout` drops units, `nn.Dropout2d` whole maps, each with its own `layer.p`. All else stays in
-# evaluation mode: batch norm uses its running statistics. In each sample the scores become probabilities (softmax over
+# for every image: `nn.Dropout` drops single numbers whatever it gets, `nn.Dropout2d` whole maps, each with its own
+# `layer.p`, also where they stand inside of other layers (`model.modules()` finds all). All else stays in evaluation
+# mode: batch norm uses its running statistics. In each sample the scores become probabilities (softmax over
 # the classes). Return their mean and their standard deviation over the samples.
 #
 # **Shapes:** `inputs` is `(N, C, H, W)`, the network gives scores `(N, K)`, the result is a tuple of two tensors
-# `(N, K)`. Dividing by $n$ or by $n - 1$ is both fine.
+# `(N, K)` in the dtype of the scores, without a gradient. Dividing by $n$ or by $n - 1$ is both fine.
 #
-# All random numbers come from `generator`, and the network must be left as it was, also when it raises an error. An
+# All random numbers come from `generator`, which goes on from sample to sample and from call to call. The network
+# must be left as it was, also when it raises an error; it may have hooks of its own, so take off only yours. An
 # `nn.Dropout` in evaluation mode hands on its input, and in train mode it draws from torch's **global** random state.
 # There are two ways out:
 #
@@ -1056,7 +1073,17 @@ for kind in list(kinds)[1:]:
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
-# ## 13. What the doubt sees, and what it does not (8 points, 30 minutes)
+# Three samples of one image without an object, and of a clean one: the largest probabilities of each.
+
+# %%
+for kind in ("no object", "clean"):
+    for sample in course_dropout.mc_probabilities(network, kinds[kind][:1], 3, torch.Generator().manual_seed(7))[:, 0]:
+        largest = sample.topk(3)
+        named = zip(largest.indices.tolist(), largest.values.tolist(), strict=True)
+        print(f"{kind:>10}: " + ", ".join(f"{zoo.CLASSES[k]} {probability:.2f}" for k, probability in named))
+
+# %% [markdown]
+# ## 13. What the doubt sees, and what it does not (8 points, 40 minutes)
 #
 # This part is read by a person.
 
@@ -1065,7 +1092,8 @@ display(Markdown("\n".join(lines)))
 # and draw more pictures in new cells. Say for every claim which number it rests on.
 #
 # 1. **Two doubts that disagree.** For "no object" the deviation and the entropy say opposite things. What do the
-#    samples look like there, that both can be right? Which of the two would you show to a user, and why? (3 points)
+#    samples look like there, that both can be right? (The cell above shows three of them.) Which of the two would you
+#    show to a user, and why? (3 points)
 # 2. **Where it fails.** Name a kind of image for which no doubt in the table works. What does the network say about
 #    it, and why can dropping units not help here? (2 points)
 # 3. **Is it worth it?** Monte Carlo dropout costs 30 passes in place of one. For which kinds is it better than the
