@@ -510,7 +510,8 @@ def test_network_in_train_mode_must_stay_in_it() -> None:
 
 def test_list_that_is_changed_is_told_so() -> None:
     exercise = Exercise("e", sum, lambda generator: [Case({"iterable": [1, 2]}, "a list")], {})
-    assert "changed the list `iterable` itself" in message_of(exercise, lambda iterable: iterable.pop() + iterable.pop())
+    told = message_of(exercise, lambda iterable: iterable.pop() + iterable.pop())
+    assert "changed the list `iterable` itself" in told
 
 
 def endless() -> list[Any]:
