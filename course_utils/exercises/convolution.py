@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_utils import convolution
-from course_utils.exercises.core import Case, Exercise, Mistake, Property, ValueExercise
+from course_utils.exercises.core import Case, Exercise, Mistake, Property, ValueExercise, draw_integer
 
 Pair = int | tuple[int, int]
 Connections = dict[tuple[int, int], Tensor]
@@ -210,16 +210,12 @@ FIXED = (
 )
 
 
-def _number(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high, (1,), generator=generator))
-
-
 def _layers(generator: torch.Generator) -> Iterator[Layer]:
     """Yield the fixed layers, then drawn ones."""
     yield from FIXED
 
     def number(low: int, high: int) -> int:
-        return _number(generator, low, high + 1)
+        return draw_integer(generator, low, high + 1)
 
     kernel_size, dilation = (number(2, 3), number(2, 4)), (number(1, 2), number(1, 3))
     span = tuple(d * (k - 1) + 1 for k, d in zip(kernel_size, dilation, strict=True))

@@ -177,6 +177,11 @@ def _cubed_mean(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool3d(1), Power(3), nn.Flatten(), nn.Linear(1, n_classes))
 
 
+def draw_integer(generator: torch.Generator, low: int, high: int) -> int:
+    """Return a whole number from `low` to `high` - 1."""
+    return int(torch.randint(low, high, (1,), generator=generator))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What an exercise is made of
 # ---------------------------------------------------------------------------------------------------------------------

@@ -33,16 +33,13 @@ from course_utils.exercises.core import (
     Seed,
     Statistic,
     ValueExercise,
+    draw_integer,
     register_network,
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Arguments of the cases
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def _number(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high, (1,), generator=generator))
 
 
 def _kept(generator: torch.Generator, shape: tuple[int, ...], share: float = 0.5) -> Tensor:
@@ -53,7 +50,7 @@ def _kept(generator: torch.Generator, shape: tuple[int, ...], share: float = 0.5
 
 
 def _seed(generator: torch.Generator) -> Seed:
-    return Seed(_number(generator, 0, 2**31))
+    return Seed(draw_integer(generator, 0, 2**31))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -604,12 +601,12 @@ def _weights_cases(generator: torch.Generator) -> Iterator[Case]:
         ((2, 4, 4), (2, 2), 0, "two channels, few inputs kept"),
     ):
         # One input of each channel near a border, and now and then another one: some weights starve, some do not.
-        keep = only(shape, *((c, _number(generator, 0, shape[1]), 0) for c in range(shape[0])))
+        keep = only(shape, *((c, draw_integer(generator, 0, shape[1]), 0) for c in range(shape[0])))
         keep[1:] = False  # nothing of the channels between the first and the last
-        keep[-1, 0, _number(generator, 0, shape[2])] = True
+        keep[-1, 0, draw_integer(generator, 0, shape[2])] = True
         yield case(keep, kernel_size, padding, note)
     keep = torch.ones(1, 3, 3, dtype=torch.bool)
-    keep[0, _number(fixed, 0, 3), 1] = False
+    keep[0, draw_integer(fixed, 0, 3), 1] = False
     yield Case({"keep": torch.cat([keep, ~keep]), "kernel_size": (3, 3), "padding": 1}, "two channels, one nearly full")
 
 
@@ -1388,7 +1385,7 @@ def _mc_cases(generator: torch.Generator) -> Iterator[Case]:
         """Draw a network whose samples differ well, and are not all 0 or 1: one of which a wrong answer stays far."""
         images = torch.rand(4, *shape, generator=source)
         while True:
-            network = Network(kind, _number(source, 0, 2**31), shape)
+            network = Network(kind, draw_integer(source, 0, 2**31), shape)
             if 0.1 < _moments(network.build(), images)[1].mean() < 0.2:
                 return network
 

@@ -27,6 +27,7 @@ from course_utils.exercises.core import (
     Seed,
     Statistic,
     ValueExercise,
+    draw_integer,
 )
 
 Target = int | Tensor
@@ -101,17 +102,13 @@ def _score_mistakes(
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _number(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high, (1,), generator=generator))
-
-
 def _images(generator: torch.Generator, n_images: int, network: Network) -> Tensor:
     """Return images (N, C, H, W) in [0, 1]."""
     return torch.rand(n_images, *network.shape, generator=generator)
 
 
 def _drawn_network(generator: torch.Generator, kind: str, shape: tuple[int, int, int] = (3, 8, 8)) -> Network:
-    return Network(kind, _number(generator, 0, 2**31), shape)
+    return Network(kind, draw_integer(generator, 0, 2**31), shape)
 
 
 def _drawn_targets(generator: torch.Generator, n_images: int, network: Network) -> Tensor:
@@ -670,7 +667,7 @@ def _smoothgrad_cases(generator: torch.Generator) -> Iterator[Case]:
 
     def case(network: Network, inputs: Tensor, target: Target, n: int, stdevs: float, note: str, **more: Any) -> Case:
         arguments = {"model": network, "inputs": inputs, "target": target, "n_samples": n, "stdevs": stdevs}
-        return Case({**arguments, "generator": Seed(_number(generator, 0, 2**31))}, note, **more)
+        return Case({**arguments, "generator": Seed(draw_integer(generator, 0, 2**31))}, note, **more)
 
     def noisy(source: torch.Generator, kind: str, shape: tuple[int, int, int], note: str) -> Case:
         n = 200

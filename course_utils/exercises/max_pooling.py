@@ -23,16 +23,13 @@ from course_utils.exercises.core import (
     Network,
     Property,
     ValueExercise,
+    draw_integer,
     register_network,
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Arguments of the cases
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def _number(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high, (1,), generator=generator))
 
 
 def _maps(generator: torch.Generator, *shape: int) -> Tensor:
@@ -77,7 +74,7 @@ def _pools(generator: torch.Generator) -> Iterator[tuple[dict[str, Any], str]]:
         "windows of a single pixel, steps of 2",
     )
 
-    low, high = _number(generator, 5, 8), _number(generator, 8, 12)
+    low, high = draw_integer(generator, 5, 8), draw_integer(generator, 8, 12)
     yield {"inputs": _maps(generator, 2, 3, low, high), "kernel_size": 2}, "drawn maps that are wider than high"
     yield (
         {"inputs": _maps(generator, 3, 2, high, low), "kernel_size": 3, "stride": 1},
@@ -968,7 +965,7 @@ def _check_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("cubic_chain", _maps(fixed, 2, 3), -3.0, 0.1, "a table of 2 x 3, a wrong gradient, eps = 0.1", fixed)
     yield case("cubic_chain", _maps(fixed) - 1, 0.5, 0.1, "a single number of shape (), eps = 0.1", fixed)
 
-    height, width = _number(generator, 2, 5), _number(generator, 2, 5)
+    height, width = draw_integer(generator, 2, 5), draw_integer(generator, 2, 5)
     inputs = 2 * _maps(generator, 2, 1, height, width)
     yield case("cubic_chain", inputs, 0.0, 0.2, "drawn inputs, a curved function, eps = 0.2", generator)
     inputs = _maps(generator, 1, 2, height, width)

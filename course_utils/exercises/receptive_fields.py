@@ -32,6 +32,7 @@ from course_utils.exercises.core import (
     Seed,
     Statistic,
     ValueExercise,
+    draw_integer,
     register_network,
 )
 from course_utils.exercises.core import Network as NetworkDescription
@@ -41,16 +42,12 @@ LayerTuple = tuple[int, int, int, int]  # kernel size, stride, padding, dilation
 EXACT = 1e-9  # of a whole number: rounding alone
 
 
-def _number(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high, (1,), generator=generator))
-
-
 def _stack(generator: torch.Generator, depth: int) -> list[LayerTuple]:
     """Return a drawn stack, with a stride in its first half and a dilation in its second one, and padding in both."""
     layers = []
     for number in range(depth):
-        k, d = _number(generator, 2, 6), _number(generator, 1, 4)
-        s, p = _number(generator, 1, 4), _number(generator, 0, 3)
+        k, d = draw_integer(generator, 2, 6), draw_integer(generator, 1, 4)
+        s, p = draw_integer(generator, 1, 4), draw_integer(generator, 0, 3)
         if number == 0:
             s, p = max(s, 2), max(p, 1)
         if number == depth - 1:
@@ -919,7 +916,7 @@ def _effective_cases(generator: torch.Generator) -> Iterator[Case]:
         return case(network, "2", n_samples, note, 0.15, _AS_MANY_AS_ASKED)
 
     def drawn() -> int:
-        return _number(generator, 5, 2**30)
+        return draw_integer(generator, 5, 2**30)
 
     yield case(linear("padded", 1, 1, 11, 11), "0", 2, "a linear network, grey images, layer '0'")
     yield case(linear("padded", 2, 3, 12, 15), "1", 2, "a linear network, colour images wider than high, layer '1'")
@@ -1387,9 +1384,9 @@ def _design_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(1, 7)
     yield case(2, 6)
     yield case(4, 5)
-    yield case(1, _number(generator, 9, 15))
-    yield case(2, _number(generator, 8, 12))
-    yield case(4, _number(generator, 4, 6))
+    yield case(1, draw_integer(generator, 9, 15))
+    yield case(2, draw_integer(generator, 8, 12))
+    yield case(4, draw_integer(generator, 4, 6))
 
 
 DESIGN_NETWORK = Exercise(
