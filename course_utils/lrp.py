@@ -39,7 +39,7 @@ from course_utils.checking import (
     find_layer,
 )
 from course_utils.models import Normalize
-from course_utils.passes import MOVES, Layer, backward, forward_replaced, known_pass, leaf, own_forward, recording, save
+from course_utils.passes import MOVES, Layer, backward, forward_replaced, known_pass, leaf, own_forward, recording
 
 # ---------------------------------------------------------------------------------------------------------------
 # The rules: what each puts in place of a and w
@@ -248,41 +248,59 @@ def propagate(layer: nn.Module, activations: Tensor, relevance: Tensor, rule: Ru
         shape = tuple(own_forward(layer, activations).shape)
     if tuple(relevance.shape) != shape:
         raise ValueError(f"relevance must have the shape of the layer's output, {shape}, got {tuple(relevance.shape)}")
-    return _propagate(layer, activations.detach(), relevance.detach(), rule)
+    with torch.no_grad():
+        return _propagate(layer, activations, relevance, rule)
 
 
-def _propagate(layer: nn.Module, activations: Tensor, relevance: Tensor, rule: Rule) -> Tensor:
+def _propagate(
+    layer: nn.Module, activations: Tensor, relevance: Tensor, rule: Rule, outputs: Tensor | None = None
+) -> Tensor:
+    """Return R_j; the layer's outputs, where they are known, spare the forward step of a rule that changes nothing."""
     if isinstance(layer, _PASSES):
         return relevance
     if isinstance(layer, _WINNERS + _MOVERS):  # the gradient sends each value back to where it came from
-        with recording():
-            inputs = leaf(activations)
-            return backward(own_forward(layer, inputs), inputs, relevance)
+        return _gradient(lambda inputs: own_forward(layer, inputs), activations, relevance)
     if isinstance(layer, _AVERAGES):
         rule = Epsilon(rule.epsilon)
     affine, weight, bias = _affine(layer)
-    total = torch.zeros_like(activations)
+    total: Tensor | float = 0.0
     for share in rule.shares:
         share_bias = None if bias is None or share.bias is None else share.bias(bias)
-        z: Tensor | float = 0.0
-        variables = []
-        for change_inputs, change_weight in share.terms:
-            changed = change_inputs(activations)
-            if variables and not changed.any():  # nothing negative comes out of a ReLU: nothing to compute
-                continue
-            with recording():
-                variables.append(leaf(changed))
-                z = z + affine(variables[-1], change_weight(weight), share_bias if len(variables) == 1 else None)
-        s = _divide(relevance, z.detach(), rule.epsilon)
-        c = torch.autograd.grad(z, variables, s)
-        total = total + share.factor * sum(a.detach() * gradient for a, gradient in zip(variables, c, strict=True))
+        changed = [(change(activations), change_weight(weight)) for change, change_weight in share.terms]
+        # Nothing negative comes out of a ReLU, and a black pixel is 0: there is nothing to compute then.
+        terms = [(a, w) for n, (a, w) in enumerate(changed) if n == 0 or a.any()]
+        if isinstance(rule, Epsilon) and outputs is not None:
+            z = outputs
+        else:
+            z = sum(affine(a, w, None if n else share_bias) for n, (a, w) in enumerate(terms))
+        s = _divide(relevance, z, rule.epsilon)
+        total = total + share.factor * sum(a * _pulled_back(layer, affine, a, w, s) for a, w in terms)
     return total
+
+
+def _gradient(function: Callable[[Tensor], Tensor], inputs: Tensor, output_gradient: Tensor) -> Tensor:
+    with recording():
+        inputs = leaf(inputs)
+        return backward(function(inputs), inputs, output_gradient)
+
+
+def _pulled_back(
+    layer: nn.Module, affine: Callable[[Tensor, Tensor, None], Tensor], a: Tensor, weight: Tensor, s: Tensor
+) -> Tensor:
+    """Return c, the gradient of sum_k z_k(a) s_k with respect to a: the layer's weights, the other way round."""
+    if isinstance(layer, nn.Linear):
+        return s @ weight
+    if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
+        return torch.nn.grad.conv2d_input(a.shape, weight, s, layer.stride, layer.padding, layer.dilation, layer.groups)
+    return _gradient(lambda inputs: affine(inputs, weight, None), a, s)
 
 
 def _divide(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
     """Return R / (z + epsilon sign z), with sign 0 = 1, and 0 where nothing is to be divided by."""
-    z = torch.where(z >= 0, z + epsilon, z - epsilon)
-    return torch.where(z == 0, 0, relevance / z)
+    if epsilon:
+        signed = torch.copysign(z.new_tensor(epsilon), z + 0.0)  # 0 is added to make 0 of -0
+        return relevance / signed.add_(z)
+    return (relevance / z).masked_fill_(z == 0, 0)
 
 
 def _affine(layer: nn.Module) -> tuple[Callable[[Tensor, Tensor, Tensor | None], Tensor], Tensor, Tensor | None]:
@@ -480,13 +498,19 @@ class _ByRule(Function):
     def forward(
         ctx, inputs: Tensor, layer: nn.Module, rule: Rule, compute: Callable[[], Tensor] | None = None
     ) -> Tensor:
-        ctx.rule = rule
-        return save(ctx, layer, inputs, own_forward(layer, inputs) if compute is None else compute())
+        ctx.layer, ctx.rule = layer, rule
+        outputs = own_forward(layer, inputs) if compute is None else compute()
+        if not isinstance(layer, _PASSES):  # copies, which nothing in place overwrites
+            ctx.save_for_backward(inputs.clone(), outputs.clone() if isinstance(rule, Epsilon) else None)
+        if getattr(layer, "inplace", False):
+            ctx.mark_dirty(inputs)
+            return inputs.copy_(outputs)
+        return outputs
 
     @staticmethod
     def backward(ctx, relevance: Tensor) -> tuple[Tensor, None, None, None]:
-        (inputs,) = ctx.saved_tensors
-        return _propagate(ctx.module, inputs, relevance, ctx.rule), None, None, None
+        inputs, outputs = ctx.saved_tensors or (None, None)
+        return _propagate(ctx.layer, inputs, relevance, ctx.rule, outputs), None, None, None
 
 
 class _ResidualSum(Function):
@@ -536,10 +560,9 @@ def _backward_by_rules(model: nn.Module, rule_of: Callable[[nn.Module], Rule]) -
     made: dict[int, tuple[Tensor, int, nn.Module, Tensor]] = {}
 
     def by_rule(module: nn.Module, inputs: Tensor) -> Tensor:
-        source = inputs.clone() if isinstance(module, _WEIGHTED) else inputs
-        outputs = _ByRule.apply(source, module, rule_of(module))
+        outputs = _ByRule.apply(inputs, module, rule_of(module))
         if isinstance(module, _WEIGHTED):
-            made[id(outputs)] = outputs, outputs._version, module, source
+            made[id(outputs)] = outputs, outputs._version, module, inputs
         return outputs
 
     def folded(module: nn.Module, inputs: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ def _bound(function: Callable[[nn.Module, Tensor], Tensor], module: nn.Module) -
 
 
 def own_forward(module: nn.Module, inputs: Tensor) -> Tensor:
-    """Return what the module itself computes of a copy of `inputs`, whatever takes its forward's place."""
-    return type(module).forward(module, inputs.clone())
+    """Return what the module itself computes, whatever takes its forward's place; `inputs` stay as they are."""
+    return type(module).forward(module, inputs.clone() if getattr(module, "inplace", False) else inputs)
 
 
 def save(ctx: FunctionCtx, module: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
