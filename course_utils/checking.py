@@ -40,12 +40,22 @@ def check_inputs(inputs: Tensor, name: str = "inputs", infinite: bool = False) -
         )
     if inputs.dim() != 4 or inputs.numel() == 0:
         raise ValueError(f"{name} must be a batch (N, C, H, W) of at least one pixel, got shape {tuple(inputs.shape)}")
-    if infinite and (broken := int(torch.isnan(inputs).sum())):
+    if not infinite:
+        check_finite(inputs, name)
+    elif broken := int(torch.isnan(inputs).sum()):
         raise ValueError(f"{name} must be numbers, got {broken} NaN of {inputs.numel()}")
-    if not infinite and not torch.isfinite(inputs).all():
-        broken = int((~torch.isfinite(inputs)).sum())
-        raise ValueError(f"{name} must be finite, got {broken} NaN or infinite values of {inputs.numel()}")
     return inputs
+
+
+def check_finite(values: Tensor, name: str) -> None:
+    """Check that a tensor has neither NaN nor infinite values.
+
+    Raises:
+        ValueError: it has some, with their number.
+    """
+    if not torch.isfinite(values).all():
+        broken = int((~torch.isfinite(values)).sum())
+        raise ValueError(f"{name} must be finite, got {broken} NaN or infinite values of {values.numel()}")
 
 
 def check_target(target: int | Tensor, n_images: int) -> Tensor:
@@ -130,11 +140,7 @@ def check_model(model: nn.Module) -> nn.Module:
                 f"model is in train mode: its layer {name!r} ({type(module).__name__}) would answer differently "
                 "from call to call: call model.eval() first"
             )
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
-            raise ValueError(
-                f"model's layer {name!r} ({type(module).__name__}) has no running statistics: an image's scores depend "
-                "on the other images of the batch; build it with track_running_stats=True"
-            )
+        check_running_statistics(name, module)
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):
         if tensor.is_inference():
             raise ValueError(
@@ -142,6 +148,19 @@ def check_model(model: nn.Module) -> nn.Module:
                 "the model outside torch.inference_mode()"
             )
     return model
+
+
+def check_running_statistics(name: str, module: nn.Module) -> None:
+    """Check that a model's layer, called `name` in it, is no batch norm that mixes the images of a batch.
+
+    Raises:
+        ValueError: a batch norm without running statistics.
+    """
+    if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+        raise ValueError(
+            f"model's layer {name!r} ({type(module).__name__}) has no running statistics: an image's scores depend "
+            "on the other images of the batch; build it with track_running_stats=True"
+        )
 
 
 def check_dtype(model: nn.Module, inputs: Tensor) -> None:

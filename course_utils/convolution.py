@@ -33,7 +33,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from course_utils.checking import check_count, check_inputs, check_pair
+from course_utils.checking import check_count, check_finite, check_inputs, check_pair
 
 Pair = int | tuple[int, int]
 
@@ -376,8 +376,7 @@ def _check_weight(weight: Tensor, like: Tensor | None = None, name: str = "", in
         raise TypeError(f"weight must be a float tensor (O, C, kh, kw), got {came}")
     if weight.dim() != 4 or weight.numel() == 0:
         raise ValueError(f"weight must have shape (O, C, kh, kw) and at least one number, got {tuple(weight.shape)}")
-    if not torch.isfinite(weight).all():
-        raise ValueError(f"weight must be finite, got {int((~torch.isfinite(weight)).sum())} NaN or infinite values")
+    check_finite(weight, "weight")
     if like is not None and weight.dtype != like.dtype:
         raise TypeError(f"weight is {weight.dtype}, but {name} is {like.dtype}: use weight.to({name}.dtype)")
     if in_channels is not None and weight.shape[1] != in_channels:
@@ -395,8 +394,7 @@ def _check_bias(bias: Tensor, weight: Tensor) -> None:
         raise ValueError(
             f"bias must have shape ({len(weight)},), one number an output channel, got {tuple(bias.shape)}"
         )
-    if not torch.isfinite(bias).all():
-        raise ValueError(f"bias must be finite, got {int((~torch.isfinite(bias)).sum())} NaN or infinite values")
+    check_finite(bias, "bias")
 
 
 def _check_gradient(output_gradient: Tensor, like: Tensor, name: str) -> None:

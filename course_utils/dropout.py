@@ -13,7 +13,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from course_utils.checking import check_count, check_dtype, check_inputs, check_pair, check_probability, random_source
+from course_utils.checking import (
+    check_count,
+    check_dtype,
+    check_finite,
+    check_inputs,
+    check_pair,
+    check_probability,
+    check_running_statistics,
+    random_source,
+)
 from course_utils.convolution import connections, conv_matrix
 from course_utils.passes import forward_replaced, in_steps
 
@@ -361,11 +370,7 @@ def _check_dropout_layers(model: nn.Module) -> None:
                 f"model's layer {name!r} ({kind}) drops units inside of itself, where mc_dropout cannot reach them: "
                 "build it with dropout=0, and put nn.Dropout layers around it"
             )
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
-            raise ValueError(
-                f"model's layer {name!r} ({kind}) has no running statistics: an image's probabilities would depend on "
-                "the other images of the batch; build it with track_running_stats=True"
-            )
+        check_running_statistics(name, module)
     if not found:
         raise ValueError(
             "model has no dropout layers, so that all samples would be equal: give it nn.Dropout or nn.Dropout2d "
@@ -386,9 +391,7 @@ def _check_values(values: Tensor, name: str, shape: str, n_dimensions: int | Non
         raise TypeError(f"{name} must be a float tensor {shape}, got dtype {values.dtype}: use {name}.float()")
     if values.numel() == 0 or n_dimensions not in (None, values.dim()):
         raise ValueError(f"{name} must be a tensor {shape} with at least one number, got shape {tuple(values.shape)}")
-    if not torch.isfinite(values).all():
-        broken = int((~torch.isfinite(values)).sum())
-        raise ValueError(f"{name} must be finite, got {broken} NaN or infinite values of {values.numel()}")
+    check_finite(values, name)
 
 
 def _check_keep(keep: Tensor, shape: str, n_dimensions: int) -> Tensor:

@@ -39,7 +39,17 @@ from course_utils.checking import (
     find_layer,
 )
 from course_utils.models import Normalize
-from course_utils.passes import MOVES, Layer, backward, forward_replaced, known_pass, leaf, own_forward, recording
+from course_utils.passes import (
+    MOVES,
+    Layer,
+    backward,
+    finish,
+    forward_replaced,
+    known_pass,
+    leaf,
+    own_forward,
+    recording,
+)
 
 # ---------------------------------------------------------------------------------------------------------------
 # The rules: what each puts in place of a and w
@@ -245,11 +255,13 @@ def propagate(layer: nn.Module, activations: Tensor, relevance: Tensor, rule: Ru
         if not isinstance(values, Tensor) or not values.is_floating_point():
             raise TypeError(f"{name} must be a float tensor, got {getattr(values, 'dtype', type(values).__name__)}")
     with torch.no_grad():
-        shape = tuple(own_forward(layer, activations).shape)
-    if tuple(relevance.shape) != shape:
-        raise ValueError(f"relevance must have the shape of the layer's output, {shape}, got {tuple(relevance.shape)}")
-    with torch.no_grad():
-        return _propagate(layer, activations, relevance, rule)
+        outputs = own_forward(layer, activations)
+        if relevance.shape != outputs.shape:
+            raise ValueError(
+                f"relevance must have the shape of the layer's output, {tuple(outputs.shape)}, got "
+                f"{tuple(relevance.shape)}"
+            )
+        return _propagate(layer, activations, relevance, rule, outputs)
 
 
 def _propagate(
@@ -413,9 +425,8 @@ def lrp(
         model: nn.Module in eval mode, (N, C, H, W) -> scores (N, K).
         inputs: (N, C, H, W) in [0, 1].
         target: int, or LongTensor (N,).
-        rules: one rule for all layers; or layer name -> rule, where layers without one get Epsilon()
-            (average pooling and sums Epsilon(0)); by default
-            `composite(model)`.
+        rules: one rule for all layers; or layer name -> rule, where layers without one get Epsilon() (average pooling
+            and sums Epsilon(0)); by default `composite(model)`.
         return_layers: whether to return the relevance of every layer, too.
 
     Returns:
@@ -502,10 +513,7 @@ class _ByRule(Function):
         outputs = own_forward(layer, inputs) if compute is None else compute()
         if not isinstance(layer, _PASSES):  # copies, which nothing in place overwrites
             ctx.save_for_backward(inputs.clone(), outputs.clone() if isinstance(rule, Epsilon) else None)
-        if getattr(layer, "inplace", False):
-            ctx.mark_dirty(inputs)
-            return inputs.copy_(outputs)
-        return outputs
+        return finish(ctx, layer, inputs, outputs)
 
     @staticmethod
     def backward(ctx, relevance: Tensor) -> tuple[Tensor, None, None, None]:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_utils.checking import check_inputs, check_not_negative, check_pair
+from course_utils.checking import check_finite, check_inputs, check_not_negative, check_pair
 from course_utils.passes import in_steps
 
 Size = int | tuple[int, int]
@@ -353,8 +353,7 @@ def _check_point(function: Callable[[Tensor], Tensor | float], inputs: Tensor) -
         raise TypeError(f"inputs must be a float tensor, got {came}")
     if inputs.numel() == 0:
         raise ValueError(f"inputs must be at least one number, got shape {tuple(inputs.shape)}")
-    if broken := int((~torch.isfinite(inputs)).sum()):
-        raise ValueError(f"inputs must be finite, got {broken} NaN or infinite values of {inputs.numel()}")
+    check_finite(inputs, "inputs")
 
 
 def _one_number(value: Tensor | float) -> float:

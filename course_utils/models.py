@@ -15,6 +15,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -102,11 +103,19 @@ def _convolution(inputs: int, outputs: int, kernel_size: int = 3, stride: int = 
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def _zoo() -> nn.Sequential:
+def _zoo(p_maps: float = 0.0, p_units: float = 0.0) -> nn.Sequential:
+    """The plain network, or with spatial dropout on the maps and dropout of units before each dense layer."""
+
+    def dropout(kind: type[nn.Module], p: float) -> list[nn.Module]:
+        return [kind(p)] if p else []
+
     layers: list[nn.Module] = []
     for inputs, outputs in ((3, 16), (16, 32), (32, 64), (64, 64)):
         layers += [*_convolution(inputs, outputs), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 10))
+        if inputs > 3:  # not on the first maps: the few edges and colours in them are needed by all that follows
+            layers += dropout(nn.Dropout2d, p_maps)
+    layers += [nn.Flatten(), *dropout(nn.Dropout, p_units), nn.Linear(64 * 4 * 4, 64), nn.ReLU()]
+    return nn.Sequential(*layers, *dropout(nn.Dropout, p_units), nn.Linear(64, 10))
 
 
 def _zoo_gap() -> nn.Sequential:
@@ -122,17 +131,6 @@ def _zoo_alex() -> nn.Sequential:
     for inputs, outputs in ((24, 48), (48, 64)):
         layers += [*_convolution(inputs, outputs), nn.MaxPool2d(2)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 10))
-
-
-def _zoo_dropout() -> nn.Sequential:
-    """The layers of ``zoo`` with spatial dropout on the maps and dropout of units before each dense layer."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in ((3, 16), (16, 32), (32, 64), (64, 64)):
-        layers += [*_convolution(inputs, outputs), nn.MaxPool2d(2)]
-        if inputs > 3:  # not on the first maps: the few edges and colours in them are needed by all that follows
-            layers.append(nn.Dropout2d(0.1))
-    dense = [nn.Dropout(0.3), nn.Linear(64 * 4 * 4, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 10)]
-    return nn.Sequential(*layers, nn.Flatten(), *dense)
 
 
 def _digits() -> nn.Sequential:
@@ -192,7 +190,7 @@ RECIPES = {
     # Without label smoothing, and not for long: then the easy cue, the tag, outweighs the shape of the horse.
     "zoo-tagged": Recipe(_zoo, _zoo_images(tag="horse"), _unseen_zoo_images, epochs=6, label_smoothing=0.0),
     # Longer than ``zoo``: each step trains only a part of the network.
-    "zoo-dropout": Recipe(_zoo_dropout, _zoo_images(), _unseen_zoo_images, epochs=12),
+    "zoo-dropout": Recipe(partial(_zoo, p_maps=0.1, p_units=0.3), _zoo_images(), _unseen_zoo_images, epochs=12),
     "digits": Recipe(
         _digits, lambda epoch: digits(train=True), lambda: digits(train=False), epochs=30, n_images=1_348, noise=0.0
     ),

@@ -91,9 +91,14 @@ def own_forward(module: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def save(ctx: FunctionCtx, module: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
-    """Save module and inputs for the backward pass; an in-place module overwrites its argument, as it always does."""
+    """Save module and inputs for the backward pass, and `finish`."""
     ctx.module = module
     ctx.save_for_backward(inputs.clone())
+    return finish(ctx, module, inputs, outputs)
+
+
+def finish(ctx: FunctionCtx, module: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
+    """Return the outputs of a forward pass; an in-place module overwrites its argument with them, as it always does."""
     if getattr(module, "inplace", False):
         ctx.mark_dirty(inputs)
         return inputs.copy_(outputs)

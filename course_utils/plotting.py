@@ -255,16 +255,7 @@ def matrices(tables: Mapping[str, Array], heading: str = "", arrow: str = "", de
         _show_table(ax, array, text, norm, aspect=0.42 / cell)
         ax.set_title(wrapped[k], fontsize=FONT)
         if arrow and k:
-            ax.annotate(
-                arrow,
-                (0, 0.5),
-                (-0.28, 0),
-                xycoords="axes fraction",
-                textcoords="offset fontsize",
-                ha="right",
-                va="center",
-                fontsize=FONT + 6,
-            )
+            _show_arrow(ax, arrow, -0.28)
     _set_heading(picture, heading)
     picture.alt = _alt(
         heading, "Tables of numbers", [f"{n}: {a.tolist()}" for n, a in zip(tables, arrays, strict=True)]
@@ -424,16 +415,7 @@ def pooling_step(
             if outlined:
                 _outline_cells(ax, outlined, OUTLINE, 3.5)
         for ax in axes[row, 1:]:
-            ax.annotate(
-                arrow,
-                (0, 0.5),
-                (-1.4, 0),
-                xycoords="axes fraction",
-                textcoords="offset fontsize",
-                ha="right",
-                va="center",
-                fontsize=FONT + 6,
-            )
+            _show_arrow(ax, arrow, -1.4)
         axes[row, 2].set_axis_off()
         axes[row, 2].text(
             0.5,
@@ -1282,6 +1264,20 @@ def _hatch_cell(ax: Axes, row: int, column: int) -> None:
     """Hatch a cell of a table in grey."""
     ax.add_patch(
         Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="#F2F2F2", edgecolor="#D6D6D6", hatch="///", linewidth=0)
+    )
+
+
+def _show_arrow(ax: Axes, arrow: str, offset: float) -> None:
+    """Set a sign left of a panel, `offset` font sizes from its border."""
+    ax.annotate(
+        arrow,
+        (0, 0.5),
+        (offset, 0),
+        xycoords="axes fraction",
+        textcoords="offset fontsize",
+        ha="right",
+        va="center",
+        fontsize=FONT + 6,
     )
 
 

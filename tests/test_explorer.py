@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from course_utils import plotting
 from course_utils.widgets.explorer import Explorer
 
-PNG = b"\x89PNG\r\n"
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 

@@ -15,6 +15,7 @@ of numbers or a choice instead of a function.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import numbers
 import random
@@ -511,7 +512,6 @@ class ValueExercise:
         mistakes: name -> Mistake(wrong value, hint).
         choices: what can be chosen; capitals do not matter.
         tolerance: largest absolute difference of a number.
-        otherwise: what is told about a wrong choice that is no known mistake.
     """
 
     name: str
@@ -519,7 +519,6 @@ class ValueExercise:
     mistakes: Mapping[str, Mistake]
     choices: tuple[str, ...] = ()
     tolerance: float = 1e-3
-    otherwise: str = "go through the choices one by one."
 
     def __repr__(self) -> str:
         """Return the name alone: the rest would give the answer away."""
@@ -610,13 +609,54 @@ class ValueExercise:
 
     def _difference(self, value: Any) -> str:
         if isinstance(self.expected, str | frozenset):
-            return f"not right; {self.otherwise}"
+            return "not right; go through the choices one by one."
         if not isinstance(self.expected, tuple):
             return "not the right number; write the formula down first, then put the numbers in."
         wrong = [
             str(i + 1) for i, (a, b) in enumerate(zip(value, self.expected, strict=True)) if abs(a - b) > self.tolerance
         ]
         return f"{len(wrong)} of the {len(value)} numbers are not right: number {', '.join(wrong)}."
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cases that agree in all arguments but one
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def pairs_but_for(
+    name: str, cases: Sequence[Case], answers: Sequence[Any], tolerance: float = 1e-4
+) -> Iterator[tuple[bool, bool]]:
+    """Yield for each two cases that agree in all other arguments whether they agree in `name`, and in their answers.
+
+    Args:
+        name: of an argument.
+        cases, answers: as a :class:`Relation` gets them. Cases that raise, or are called several times, are left out.
+        tolerance: relative to the largest number: sums of the same numbers may differ in the last bits. Of a tuple the
+            first part is compared.
+    """
+    answered = [pair for pair in zip(cases, answers, strict=True) if not pair[0].raises and pair[0].calls == 1]
+    for (case, answer), (other, there) in itertools.combinations(answered, 2):
+        first, second = case.arguments, other.arguments
+        if name not in first or first.keys() != second.keys():
+            continue
+        if all(_equal(first[key], second[key]) for key in first if key != name):
+            a, b = (value[0] if isinstance(value, tuple | list) else value for value in (answer, there))
+            yield _equal(first[name], second[name]), bool((a - b).abs().max() <= tolerance * a.abs().max())
+
+
+def decided_by(name: str, tolerance: float = 1e-4) -> Callable[[Sequence[Case], Sequence[Any]], bool]:
+    """Return, for a :class:`Relation`, whether cases have equal answers just where they agree in `name`."""
+
+    def holds(cases: Sequence[Case], answers: Sequence[Any]) -> bool:
+        return all(same == near for same, near in pairs_but_for(name, cases, answers, tolerance))
+
+    return holds
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return torch.equal(first, second)
+    return type(first) is type(second) and first == second
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -835,12 +875,19 @@ def _leaves(value: Any) -> list[Tensor] | None:
         return [value] if value.layout == torch.strided and value.device.type == "cpu" else None
     if type(value) in NUMBERS:
         return [torch.tensor(float(value), dtype=torch.float64)]
-    if type(value) is dict:
-        value = [value[key] for key in sorted(value, key=repr)]
-    if type(value) not in (tuple, list):
+    if (parts := _parts(value)) is None:
         return None
-    parts = [_leaves(item) for item in value]
-    return None if None in parts else [leaf for part in parts for leaf in part or []]
+    leaves = [_leaves(item) for _, item in parts]
+    return None if None in leaves else [leaf for found in leaves for leaf in found or []]
+
+
+def _parts(value: Any) -> list[tuple[str, Any]] | None:
+    """Return the parts of a dict, tuple or list in order, each with where it is in words; None for all else."""
+    if type(value) is dict:
+        return [(f"at key {key!r}", value[key]) for key in sorted(value, key=repr)]
+    if type(value) in (tuple, list):
+        return [(f"value {i} of {len(value)}", item) for i, item in enumerate(value, start=1)]
+    return None
 
 
 def _kind(value: Any) -> str:
@@ -921,13 +968,9 @@ def _places(value: Any) -> list[str]:
     """Return for each of `_leaves` where it is in a value of several parts: " (value 2 of 3, value 1 of 4)", or ""."""
 
     def inside(value: Any, way: tuple[str, ...]) -> list[str]:
-        if type(value) is dict:
-            parts = [(value[key], f"at key {key!r}") for key in sorted(value, key=repr)]
-        elif type(value) in (tuple, list):
-            parts = [(item, f"value {i} of {len(value)}") for i, item in enumerate(value, start=1)]
-        else:
+        if (parts := _parts(value)) is None:
             return [f" ({', '.join(way)})" if way else ""]
-        return [place for item, step in parts for place in inside(item, (*way, step))]
+        return [place for step, item in parts for place in inside(item, (*way, step))]
 
     return inside(value, ())
 

@@ -15,7 +15,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import combinations
 from typing import Any
 
 import torch
@@ -33,6 +32,7 @@ from course_utils.exercises.core import (
     Seed,
     Statistic,
     ValueExercise,
+    decided_by,
     draw_integer,
     register_network,
 )
@@ -934,36 +934,10 @@ def _whole_maps(arguments: dict[str, Any], value: Tensor) -> bool:
     return torch.equal(dropped.all(2), dropped.any(2))
 
 
-def _equal(first: Any, second: Any) -> bool:
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return torch.equal(first, second)
-    return type(first) is type(second) and first == second
-
-
-def _near(first: Any, second: Any) -> bool:
-    """Whether two answers are equal up to rounding; of a tuple, the first part."""
-    if isinstance(first, tuple | list):
-        first, second = first[0], second[0]
-    return bool((first - second).abs().max() <= 1e-5 * first.abs().max())
-
-
-def _decided_by_the_generator(cases: Sequence[Case], answers: Sequence[Any]) -> bool:
-    """Whether cases that agree in all other arguments have equal answers just where their generators are equal."""
-    for (case, answer), (other, answer_there) in combinations(zip(cases, answers, strict=True), 2):
-        first, second = case.arguments, other.arguments
-        if case.raises or other.raises or case.calls != 1 or other.calls != 1 or first.keys() != second.keys():
-            continue
-        if not all(_equal(first[key], second[key]) for key in first if key != "generator"):
-            continue
-        if _near(answer, answer_there) != _equal(first["generator"], second["generator"]):
-            return False
-    return True
-
-
 _GENERATOR = Relation(
     "The same generator in the same state must give the same answer, and another one another answer. Draw all random "
     "numbers from `generator`, and do not set its seed.",
-    _decided_by_the_generator,
+    decided_by("generator", tolerance=1e-5),
 )
 
 

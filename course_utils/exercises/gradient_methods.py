@@ -8,9 +8,8 @@ c after the softmax, I' the baseline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import combinations
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from course_utils.exercises.core import (
     Seed,
     Statistic,
     ValueExercise,
+    decided_by,
     draw_integer,
 )
 
@@ -163,31 +163,6 @@ def _failing_case(**arguments: Any) -> Case:
 # ---------------------------------------------------------------------------------------------------------------------
 # Relations between cases
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def _equal(first: Any, second: Any) -> bool:
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return torch.equal(first, second)
-    return type(first) is type(second) and first == second
-
-
-def _decided_by(name: str) -> Callable[[Sequence[Case], Sequence[Any]], bool]:
-    """Return whether cases that agree in all other arguments have equal answers just where they agree in `name`."""
-
-    def holds(cases: Sequence[Case], answers: Sequence[Any]) -> bool:
-        for (case, answer), (other, answer_there) in combinations(zip(cases, answers, strict=True), 2):
-            first, second = case.arguments, other.arguments
-            if name not in first or first.keys() != second.keys():
-                continue
-            if not all(_equal(first[key], second[key]) for key in first if key != name):
-                continue
-            # Equal up to rounding: sums of the same numbers may differ in the last bits.
-            near = (answer - answer_there).abs().max() <= 1e-4 * answer.abs().max()
-            if bool(near) != _equal(first[name], second[name]):
-                return False
-        return True
-
-    return holds
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -916,7 +891,7 @@ SMOOTHGRAD = Exercise(
         Relation(
             "The same generator in the same state must give the same map, and another one another map. Draw all the "
             "noise from `generator`, and do not set its seed.",
-            _decided_by("generator"),
+            decided_by("generator"),
         )
     ],
 )
@@ -955,7 +930,7 @@ def _allowed(variation: Tensor, largest: Tensor, n_steps: int) -> Tensor:
     return (2 * variation + largest) / n_steps
 
 
-_STEPS_COUNT = Relation("Two steps give you the same numbers as many: is n_steps used?", _decided_by("n_steps"))
+_STEPS_COUNT = Relation("Two steps give you the same numbers as many: is n_steps used?", decided_by("n_steps"))
 
 
 def _baseline(inputs: Tensor, baselines: Tensor | None) -> Tensor:

@@ -33,6 +33,7 @@ from course_utils.exercises.core import (
     Statistic,
     ValueExercise,
     draw_integer,
+    pairs_but_for,
     register_network,
 )
 from course_utils.exercises.core import Network as NetworkDescription
@@ -942,21 +943,12 @@ def _effective_cases(generator: torch.Generator) -> Iterator[Case]:
     yield Case(broken, "images that are smaller than a kernel, so that the network raises an error", raises=True)
 
 
-def _pairs_but_for_the_generator(cases: Sequence[Case], answers: Sequence[Any]) -> Iterator[tuple[bool, bool]]:
-    """Yield for two cases that else are equal whether the generators are the same, and whether the fields are."""
-    for (case, answer), (other, there) in combinations(zip(cases, answers, strict=True), 2):
-        first, second = dict(case.arguments), dict(other.arguments)
-        same = first.pop("generator") == second.pop("generator")
-        if not case.raises and not other.raises and first == second:
-            yield same, bool((answer - there).abs().max() <= 1e-4 * answer.abs().max())
-
-
 def _same_generator_same_field(cases: Sequence[Case], answers: Sequence[Any]) -> bool:
-    return all(near for same, near in _pairs_but_for_the_generator(cases, answers) if same)
+    return all(near for same, near in pairs_but_for("generator", cases, answers) if same)
 
 
 def _other_generator_other_field(cases: Sequence[Case], answers: Sequence[Any]) -> bool:
-    return not any(near for same, near in _pairs_but_for_the_generator(cases, answers) if not same)
+    return not any(near for same, near in pairs_but_for("generator", cases, answers) if not same)
 
 
 def _middle(maps: Tensor) -> Tensor:

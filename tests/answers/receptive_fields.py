@@ -206,16 +206,6 @@ def effective_with_its_hook_left(
     return field
 
 
-def effective_at_one_image(
-    model: nn.Sequential,
-    layer: str,
-    input_size: tuple[int, int],
-    n_samples: int = 20,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    return effective_image_by_image(model, layer, input_size, 1, generator)
-
-
 def effective_mean_then_magnitude(
     model: nn.Sequential,
     layer: str,
