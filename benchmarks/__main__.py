@@ -16,19 +16,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from course_utils import gradient_methods, models, zoo
+from course_utils import gradient_methods, models, visualization, zoo
 
 N_IMAGES, N_PAIRS, LAYER = 8, 9, 9
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One method, ours and the peer's, and the forward and backward passes that it cannot do without."""
+    """One method, ours and the peer's, and the passes that it cannot do without: forward and backward, or forward."""
 
     name: str
     ours: Callable[[], Tensor]
     peer: Callable[[], Tensor]
     n_passes: int
+    backward: bool = True
 
 
 def pairs() -> list[Pair]:
@@ -63,20 +64,31 @@ def pairs() -> list[Pair]:
             captum(attr.IntegratedGradients(model), n_steps=50, internal_batch_size=N_IMAGES),
             50,
         ),
+        Pair(
+            "occlusion, 8x8 windows by 8",
+            ours(visualization.occlusion, window=8, stride=8),
+            captum(attr.Occlusion(model), sliding_window_shapes=(3, 8, 8), strides=(3, 8, 8), perturbations_per_eval=8),
+            65,  # 8 x 8 windows, and the image itself
+            backward=False,
+        ),
     ]
 
 
-def bound() -> Callable[[], Tensor]:
-    """One forward and one backward pass to the inputs, and nothing else."""
+def bound(backward: bool) -> Callable[[], Tensor]:
+    """One forward and one backward pass to the inputs, or the forward pass alone, and nothing else."""
     model = models.load("zoo").requires_grad_(False)
     drawn = zoo.sample(N_IMAGES, seed=models.TEST_SEED)
+
+    @torch.inference_mode()
+    def run_forward() -> Tensor:
+        return model(drawn.images)
 
     def run() -> Tensor:
         inputs = drawn.images.clone().requires_grad_()
         scores = model(inputs).gather(1, drawn.labels[:, None])
         return torch.autograd.grad(scores.sum(), inputs)[0]
 
-    return run
+    return run if backward else run_forward
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -90,12 +102,13 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
     drawing = statistics.median(seconds(partial(zoo.sample, 500, seed=k)) for k in range(5))
     print(f"drawing the zoo: {500 / drawing:.0f} images a second")
-    one_pass = bound()
+    one_pass = {backward: bound(backward) for backward in (True, False)}
     print(f"torch {torch.__version__}, one thread, zoo at 64 x 64, {N_IMAGES} images; medians of {N_PAIRS} paired runs")
     print(f"{'method':32} {'ours [ms]':>10} {'captum / ours':>14} {'ours / bound':>13}")
     for pair in pairs():
         torch.testing.assert_close(pair.ours(), pair.peer(), rtol=1e-3, atol=1e-4)
-        times = [(seconds(pair.ours), seconds(pair.peer), seconds(one_pass) * pair.n_passes) for _ in range(N_PAIRS)]
+        least = one_pass[pair.backward]
+        times = [(seconds(pair.ours), seconds(pair.peer), seconds(least) * pair.n_passes) for _ in range(N_PAIRS)]
         ours = statistics.median(own for own, _, _ in times) * 1000
         against_peer = statistics.median(peer / own for own, peer, _ in times)
         against_bound = statistics.median(own / least for own, _, least in times)

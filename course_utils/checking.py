@@ -58,12 +58,13 @@ def check_finite(values: Tensor, name: str) -> None:
         raise ValueError(f"{name} must be finite, got {broken} NaN or infinite values of {values.numel()}")
 
 
-def check_target(target: int | Tensor, n_images: int) -> Tensor:
+def check_target(target: int | Tensor, n_images: int, name: str = "target") -> Tensor:
     """Return `target` as one class index an image.
 
     Args:
         target: an int (the same class for all images) or an integer tensor (N,).
         n_images: N.
+        name: how the caller calls this argument.
 
     Returns:
         LongTensor (N,); that the classes exist is checked by `class_scores`.
@@ -74,24 +75,25 @@ def check_target(target: int | Tensor, n_images: int) -> Tensor:
     """
     if isinstance(target, Tensor):
         if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-            raise TypeError(f"target must be an int or a LongTensor (N,), got a tensor of dtype {target.dtype}")
+            raise TypeError(f"{name} must be an int or a LongTensor (N,), got a tensor of dtype {target.dtype}")
         if target.dim() > 1 or (target.dim() == 1 and len(target) != n_images):
             raise ValueError(
-                f"target must be an int or a LongTensor ({n_images},), one class an image, got shape "
+                f"{name} must be an int or a LongTensor ({n_images},), one class an image, got shape "
                 f"{tuple(target.shape)}"
             )
         return target.detach().long().expand(n_images)
     if isinstance(target, (bool, np.bool_)) or not hasattr(target, "__index__"):
-        raise TypeError(f"target must be an int or a LongTensor (N,), got {type(target).__name__}")
+        raise TypeError(f"{name} must be an int or a LongTensor (N,), got {type(target).__name__}")
     return torch.full((n_images,), operator.index(target))
 
 
-def class_scores(scores: Tensor, target: Tensor) -> Tensor:
+def class_scores(scores: Tensor, target: Tensor, name: str = "target") -> Tensor:
     """Pick the score of each image's target class; warn if the scores look like probabilities (a softmax at the end).
 
     Args:
         scores: class scores of a model, (N, K).
         target: LongTensor (N,) of class indices from 0 to K - 1.
+        name: how the caller calls `target`.
 
     Returns:
         (N,), the scores y_target.
@@ -109,7 +111,7 @@ def class_scores(scores: Tensor, target: Tensor) -> Tensor:
     low, high, classes = int(target.min()), int(target.max()), scores.shape[1]
     if low < 0 or high >= classes:
         wrong = low if low < 0 else high
-        raise ValueError(f"target {wrong} is out of range: the model has {classes} classes, 0 to {classes - 1}")
+        raise ValueError(f"{name} {wrong} is out of range: the model has {classes} classes, 0 to {classes - 1}")
     rows = scores.detach()
     if classes > 1 and (rows >= 0).all() and ((rows.sum(1) - 1).abs() < 1e-3).all():
         warnings.warn(

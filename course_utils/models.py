@@ -2,11 +2,12 @@
 
 Each network is a flat ``nn.Sequential`` that takes images in [0, 1] and returns class scores (logits), so that every
 method of the course can walk it layer by layer. It is trained with batch norm after each convolution; batch norm is
-then folded into the convolution, and the weights are stored in half precision in ``weights/NAME.safetensors``.
+then folded into the convolution, and the weights are stored in half precision in ``weights/NAME.safetensors``. One
+network goes the other way, from codes to images: ``zoo-generator``, the decoder of a variational autoencoder.
 
     python -m course_utils.models train NAME
 
-trains one again (minutes on two cores), writes its weights and prints its accuracy on unseen images.
+trains one again (minutes on two cores), writes its weights and prints its score on unseen images.
 """
 
 from __future__ import annotations
@@ -36,14 +37,16 @@ def load(name: str) -> nn.Sequential:
     """A trained network in evaluation mode, a fresh copy at every call.
 
     Args:
-        name: ``"zoo"``, ``"zoo-gap"``, ``"zoo-alex"``, ``"zoo-tagged"``, ``"zoo-dropout"`` (inputs (N, 3, 64, 64),
-            the classes of ``zoo.CLASSES``), ``"digits"`` (inputs (N, 1, 8, 8), the digits 0 to 9), or a classification
-            model of torchvision such as ``"vgg16"`` (inputs (N, 3, H, W), the 1000 classes of ImageNet). The course
-            itself needs only the first six, which are shipped.
+        name: ``"zoo"``, ``"zoo-gap"``, ``"zoo-alex"``, ``"zoo-tagged"``, ``"zoo-dropout"``, ``"zoo-robust"`` (inputs
+            (N, 3, 64, 64), the classes of ``zoo.CLASSES``), ``"digits"`` (inputs (N, 1, 8, 8), the digits 0 to 9),
+            ``"zoo-generator"`` (codes (N, Z) to images (N, 3, 64, 64) in [0, 1]; Z is ``in_features`` of its first
+            layer, and codes of images like those of the zoo are about standard normal), or a classification model of
+            torchvision such as ``"vgg16"`` (inputs (N, 3, H, W), the 1000 classes of ImageNet). The course itself
+            needs only the first eight, which are shipped.
 
     Returns:
-        the network: images in [0, 1] to class scores (N, K). Torchvision's models come as ``Sequential(normalize,
-        network)``, since they were trained on normalised images.
+        the network: images in [0, 1] to class scores (N, K), except for the generator. Torchvision's models come as
+        ``Sequential(normalize, network)``, since they were trained on normalised images.
 
     Raises:
         ValueError: no such network, with the names of those that exist.
@@ -53,7 +56,8 @@ def load(name: str) -> nn.Sequential:
         return _load_torchvision(name)
     with safe_open(WEIGHTS / f"{name}.safetensors", framework="pt") as file:
         weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
-    model = _without_batch_norm(RECIPES[name].build())
+    recipe = RECIPES[name]
+    model = recipe.finish(recipe.build())
     model.load_state_dict(weights)
     return model
 
@@ -139,6 +143,32 @@ def _digits() -> nn.Sequential:
     )
 
 
+N_CODES = 64
+"""Numbers in a code of ``zoo-generator``."""
+
+
+def _autoencoder() -> nn.Sequential:
+    """What ``zoo-generator`` is trained in: an encoder to means and log variances, the decoder, and a critic.
+
+    The critic is the shipped ``zoo-robust``, as it is: it judges how like two images are, and is not taken in by a fine
+    grid, as ``zoo`` would be. Only the decoder is shipped.
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((3, 32), (32, 48), (48, 64), (64, 96)):
+        layers += _convolution(inputs, outputs, stride=2)
+    encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(96 * 4 * 4, 2 * N_CODES))
+    layers = [nn.Linear(N_CODES, 96 * 4 * 4), nn.ReLU(), nn.Unflatten(1, (96, 4, 4))]
+    for inputs, outputs in ((96, 64), (64, 48), (48, 32), (32, 16)):
+        layers += [nn.Upsample(scale_factor=2, mode="bilinear"), *_convolution(inputs, outputs)]
+    decoder = nn.Sequential(*layers, nn.Conv2d(16, 3, 3, padding=1), nn.Sigmoid())
+    return nn.Sequential(encoder, decoder, load("zoo-robust").requires_grad_(False))
+
+
+def _decoder(autoencoder: nn.Sequential) -> nn.Sequential:
+    """What is shipped of an autoencoder, with batch norm folded."""
+    return _without_batch_norm(autoencoder[1])
+
+
 def _without_batch_norm(model: nn.Sequential) -> nn.Sequential:
     """Fold each batch norm into the convolution before it: the same function, in evaluation mode."""
     layers: list[nn.Module] = []
@@ -153,9 +183,95 @@ def _without_batch_norm(model: nn.Sequential) -> nn.Sequential:
 # -- training ----------------------------------------------------------------------------------------------------------
 
 
+def _classification_loss(
+    model: nn.Sequential,
+    images: Tensor,
+    labels: Tensor,
+    noise: float = 0.15,
+    label_smoothing: float = 0.02,
+    roughness_penalty: float = 0.0,
+    perturbation: float = 0.0,
+) -> Tensor:
+    """Cross entropy on noisy images, if asked for after a small step against the network.
+
+    Args:
+        model: in training mode.
+        images: (N, C, H, W).
+        labels: (N,).
+        noise: the largest standard deviation. Each image gets noise of its own strength: a network that only saw flat
+            colours loses its head over the least grain, and methods that add noise or cover pixels would explain
+            nothing but that.
+        label_smoothing: share of the probability that is spread over all classes.
+        roughness_penalty: weight of the roughness of the first filters.
+        perturbation: Euclidean length of a change of each image that is made to raise its loss.
+    """
+    images = images + noise * torch.rand(len(images), 1, 1, 1) * torch.randn_like(images)
+    if perturbation:
+        images = _perturbed(model, images, labels, perturbation)
+    loss = nn.functional.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
+    if roughness_penalty:
+        loss = loss + roughness_penalty * _roughness(model[0].weight)
+    return loss
+
+
+def _perturbed(model: nn.Sequential, images: Tensor, labels: Tensor, length: float) -> Tensor:
+    """The images (N, C, H, W) moved by ``length`` along the gradient of their loss (Goodfellow et al. 2015, in L2)."""
+    images = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(nn.functional.cross_entropy(model(images), labels), images)
+    return (images + length * nn.functional.normalize(gradient.flatten(1)).view_as(gradient)).detach()
+
+
+def _generation_loss(
+    model: nn.Sequential, images: Tensor, labels: Tensor, likeness: float = 1500.0, recognition: float = 30.0
+) -> Tensor:
+    """The loss of a variational autoencoder (Kingma and Welling 2014): how unlike the decoded images are, plus the
+    divergence of their codes from the standard normal distribution.
+
+    Images are alike if their pixels are and if the critic sees the same in them, in each of its layers (Dosovitskiy and
+    Brox 2016): pixels alone would blur whatever cannot be placed exactly. The critic shall also see their class.
+
+    Args:
+        model: encoder, decoder and critic.
+        images: (N, 3, 64, 64).
+        labels: (N,).
+        likeness: its weight against the divergence; the larger, the sharper are decoded images, and the less are the
+            codes of real images like normal ones.
+        recognition: weight of the critic's cross entropy on decoded images.
+    """
+    encoder, decoder, critic = model
+    means, log_variances = encoder(images).chunk(2, dim=1)
+    decoded = decoder(means + (log_variances / 2).exp() * torch.randn_like(means))
+    divergence = (means.square() + log_variances.exp() - log_variances - 1).sum(1).mean() / 2
+    unlike = 1.5 * _unexplained(decoded, images)
+    n_views = sum(isinstance(layer, nn.ReLU) for layer in critic)
+    for layer in critic:
+        decoded, images = layer(decoded), layer(images)
+        if isinstance(layer, nn.ReLU):
+            unlike = unlike + _unexplained(decoded, images) / n_views
+    return likeness * unlike + divergence + recognition * nn.functional.cross_entropy(decoded, labels)
+
+
+def _unexplained(decoded: Tensor, truth: Tensor) -> Tensor:
+    """The squared error over that of the mean: 0 is perfect, 1 no better than the mean of the batch."""
+    mean = truth.mean(0).expand_as(truth)
+    return nn.functional.mse_loss(decoded, truth) / nn.functional.mse_loss(mean, truth)
+
+
+def _reconstruction(model: nn.Sequential, images: Tensor, labels: Tensor) -> float:
+    """The share of the variance of images that encoder and decoder give back: 1 is perfect, 0 the mean image."""
+    encoder, decoder, _ = model
+    with torch.inference_mode():
+        decoded = torch.cat([decoder(encoder(batch)[:, :N_CODES]) for batch in images.split(250)])
+    return 1 - _unexplained(decoded, images).item()
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is made: its layers with batch norm, its data (epoch -> images, labels) and the optimiser."""
+    """How a network is made.
+
+    ``build`` gives it as it is trained, ``data`` the images and labels of an epoch, ``unseen`` those of its ``score``,
+    ``loss`` what a batch costs: (network, images, labels) to a number; ``finish`` turns it into what is shipped.
+    """
 
     build: Callable[[], nn.Sequential]
     data: Callable[[int], tuple[Tensor, Tensor]]
@@ -163,9 +279,10 @@ class Recipe:
     epochs: int
     n_images: int = 12_000
     learning_rate: float = 6e-3
-    noise: float = 0.15
-    label_smoothing: float = 0.02
-    roughness_penalty: float = 0.0
+    first_gain: float = 4.0
+    loss: Callable[[nn.Sequential, Tensor, Tensor], Tensor] = _classification_loss
+    score: Callable[[nn.Sequential, Tensor, Tensor], float] = accuracy
+    finish: Callable[[nn.Sequential], nn.Sequential] = _without_batch_norm
 
 
 def _zoo_images(tag: str | None = None) -> Callable[[int], tuple[Tensor, Tensor]]:
@@ -183,27 +300,88 @@ def _unseen_zoo_images() -> tuple[Tensor, Tensor]:
     return drawn.images, drawn.labels
 
 
+def _close_ups(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Zoo images without distractors, cut to a square around the object and enlarged, with their labels.
+
+    Where and how large the object is need not be in a code then, and more of it is left for what the object is.
+    """
+    drawn = zoo.sample(n, seed=seed, without="distractor")
+    objects, position = drawn.mask("object"), torch.arange(zoo.SIZE)
+    centres, extents = [], []
+    for on in (objects.any(1), objects.any(2)):  # along x, along y: (N, 64)
+        first, last = torch.where(on, position, zoo.SIZE).amin(1), torch.where(on, position, -1).amax(1)
+        centres.append((first + last + 1) / zoo.SIZE - 1)  # in the units of affine_grid: the image is [-1, 1]
+        extents.append((last + 1 - first) / zoo.SIZE)
+    scale = (1.35 * torch.stack(extents).amax(0)).clamp(max=1)
+    windows = torch.zeros(n, 2, 3)
+    for axis, centre in enumerate(centres):
+        windows[:, axis, axis] = scale
+        windows[:, axis, 2] = centre.clamp(scale - 1, 1 - scale)  # it stays inside of the image
+    grid = nn.functional.affine_grid(windows, list(drawn.images.shape), align_corners=False)
+    return nn.functional.grid_sample(drawn.images, grid, align_corners=False).clamp(0, 1), drawn.labels
+
+
 RECIPES = {
     "zoo": Recipe(_zoo, _zoo_images(), _unseen_zoo_images, epochs=8),
     "zoo-gap": Recipe(_zoo_gap, _zoo_images(), _unseen_zoo_images, epochs=8),
-    "zoo-alex": Recipe(_zoo_alex, _zoo_images(), _unseen_zoo_images, epochs=10, roughness_penalty=0.25),
+    "zoo-alex": Recipe(
+        _zoo_alex,
+        _zoo_images(),
+        _unseen_zoo_images,
+        epochs=10,
+        loss=partial(_classification_loss, roughness_penalty=0.25),
+    ),
     # Without label smoothing, and not for long: then the easy cue, the tag, outweighs the shape of the horse.
-    "zoo-tagged": Recipe(_zoo, _zoo_images(tag="horse"), _unseen_zoo_images, epochs=6, label_smoothing=0.0),
+    "zoo-tagged": Recipe(
+        _zoo,
+        _zoo_images(tag="horse"),
+        _unseen_zoo_images,
+        epochs=6,
+        loss=partial(_classification_loss, label_smoothing=0.0),
+    ),
     # Longer than ``zoo``: each step trains only a part of the network.
     "zoo-dropout": Recipe(partial(_zoo, p_maps=0.1, p_units=0.3), _zoo_images(), _unseen_zoo_images, epochs=12),
+    # The shipped ``zoo``, trained further.
+    "zoo-robust": Recipe(
+        partial(load, "zoo"),
+        _zoo_images(),
+        _unseen_zoo_images,
+        epochs=3,
+        learning_rate=2e-3,
+        first_gain=1.0,
+        loss=partial(_classification_loss, perturbation=1.5),
+    ),
+    "zoo-generator": Recipe(
+        _autoencoder,
+        lambda epoch: _close_ups(Recipe.n_images, seed=epoch),
+        lambda: _close_ups(2_000, seed=TEST_SEED),
+        epochs=7,
+        learning_rate=4e-3,
+        first_gain=1.0,
+        loss=_generation_loss,
+        score=_reconstruction,
+        finish=_decoder,
+    ),
     "digits": Recipe(
-        _digits, lambda epoch: digits(train=True), lambda: digits(train=False), epochs=30, n_images=1_348, noise=0.0
+        _digits,
+        lambda epoch: digits(train=True),
+        lambda: digits(train=False),
+        epochs=30,
+        n_images=1_348,
+        loss=partial(_classification_loss, noise=0.0),
     ),
 }
 """The networks of the course by name."""
 
 
 def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = True) -> tuple[nn.Sequential, float]:
-    """Train a network of the course from scratch.
+    """Train a network of the course again.
 
     AdamW with a one-cycle learning rate, a little label smoothing and noise on the images of the zoo, in batches of
     64. The 7x7 filters of ``zoo-alex`` are kept smooth by a penalty on their roughness: without it they stay speckled
-    and show little.
+    and show little. ``zoo-robust`` starts from the shipped ``zoo`` and sees every image after a small step against
+    itself. ``zoo-generator`` is trained with an encoder, by the loss of a variational autoencoder on close-ups of
+    single objects, in pixels and in the layers of ``zoo-robust``; the encoder is thrown away.
 
     Args:
         name: one of ``RECIPES``.
@@ -212,7 +390,8 @@ def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = 
         progress: show a bar.
 
     Returns:
-        the network with batch norm folded, in evaluation mode, and its accuracy on unseen images.
+        the network with batch norm folded, in evaluation mode, and its score on unseen images: its accuracy, or the
+        generator's share of their variance that encoder and decoder give back.
 
     Raises:
         ValueError: no such recipe, with the names of those that exist.
@@ -224,9 +403,9 @@ def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = recipe.build().to(memory_format=torch.channels_last)
-        first = model[0].weight
-        with torch.no_grad():
-            first.mul_(4.0)  # larger than usual: images lie in [0, 1]
+        if recipe.first_gain != 1:
+            with torch.no_grad():
+                model[0].weight.mul_(recipe.first_gain)  # larger than usual: images lie in [0, 1]
         optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
         n_steps = epochs * math.ceil(recipe.n_images / 64)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -236,13 +415,7 @@ def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = 
         for epoch in range(epochs):
             model.train()
             for images, labels in _batches(*recipe.data(epoch)):
-                # Each image gets noise of its own strength: a network that only saw flat colours loses its head over
-                # the least grain, and methods that add noise or cover pixels would explain nothing but that.
-                strength = recipe.noise * torch.rand(len(images), 1, 1, 1)
-                images = images + strength * torch.randn_like(images)
-                loss = nn.functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
-                if recipe.roughness_penalty:
-                    loss = loss + recipe.roughness_penalty * _roughness(first)
+                loss = recipe.loss(model, images, labels)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -250,8 +423,8 @@ def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = 
                 bar.update()
                 bar.set_postfix(epoch=epoch + 1, loss=f"{loss.item():.3f}", refresh=False)
         bar.close()
-    model = _without_batch_norm(model).to(memory_format=torch.contiguous_format)
-    return model, accuracy(model, *recipe.unseen())
+    model = model.eval().to(memory_format=torch.contiguous_format)
+    return recipe.finish(model), recipe.score(model, *recipe.unseen())
 
 
 def _batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -308,7 +481,7 @@ def _load_torchvision(name: str) -> nn.Sequential:
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m course_utils.models", description="Train a network of the course.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("train", help="train a network, write its weights and print its accuracy")
+    command = commands.add_parser("train", help="train a network, write its weights and print its score")
     command.add_argument("name", choices=RECIPES)
     command.add_argument("--epochs", type=int, help="passes over the data (default: the recipe's)")
     command.add_argument("--seed", type=int, default=0)
@@ -317,8 +490,9 @@ def _main() -> None:
     model, score = train(arguments.name, arguments.epochs, arguments.seed)
     path = arguments.output or WEIGHTS / f"{arguments.name}.safetensors"
     weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
-    save_file(weights, path, metadata={"accuracy": f"{score:.4f}"})
-    print(f"{arguments.name}: accuracy {score:.2%} on unseen images; {path.stat().st_size / 1000:.0f} kB in {path}")
+    save_file(weights, path, metadata={"score": f"{score:.4f}"})
+    kind = "accuracy" if RECIPES[arguments.name].score is accuracy else "share of variance"
+    print(f"{arguments.name}: {kind} {score:.2%} on unseen images; {path.stat().st_size / 1000:.0f} kB in {path}")
 
 
 if __name__ == "__main__":

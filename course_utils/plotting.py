@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
@@ -1027,6 +1028,307 @@ def distributions(
     return picture
 
 
+def neuron_graph(
+    layers: Sequence[Sequence[str]],
+    arcs: Mapping[tuple[int, int, int], str],
+    values: Sequence[Sequence[float]] | None = None,
+    heading: str = "",
+) -> Picture:
+    """Draw a small network with the numbers at its nodes and arcs, from the inputs on the left to the output.
+
+    Args:
+        layers: for each layer the texts of its nodes, from top to bottom; a bias is a node that no arc leads to.
+        arcs: (number of the lower layer, node there, node in the next layer) -> the text at the arc.
+        values: numbers of the same arrangement as `layers`, for the nodes' colours: red where positive, blue where
+            negative, on one scale; NaN leaves a node white. Without them all nodes are white.
+        heading: title of the whole picture.
+
+    Raises:
+        ValueError: fewer than two layers, an arc from or to a node that is not there, or values of another arrangement.
+    """
+    if len(layers) < 2 or not all(layers):
+        raise ValueError(f"layers must be at least two, each with a node, got {[len(layer) for layer in layers]}")
+    for below, first, second in arcs:
+        known = (
+            0 <= below < len(layers) - 1 and 0 <= first < len(layers[below]) and 0 <= second < len(layers[below + 1])
+        )
+        if not known:
+            raise ValueError(f"arc {(below, first, second)} leads from or to a node that is not in the layers")
+    if values is not None and [len(row) for row in values] != [len(layer) for layer in layers]:
+        raise ValueError(f"values must be arranged as layers, {[len(layer) for layer in layers]} numbers")
+    colours = [np.full(len(layer), np.nan) for layer in layers] if values is None else [np.array(v) for v in values]
+    flat = np.concatenate(colours)
+    norm = _symmetric(flat[np.isfinite(flat)])
+    tallest = max(len(layer) for layer in layers)
+    picture = Picture(WIDTH, 0.95 * tallest + 0.1 + 0.3 * bool(heading))
+    ax = picture.subplots()
+    ax.set_axis_off()
+    # A layer of fewer nodes is centred beside the tallest one.
+    spots = [
+        [(column, (tallest - len(layer)) / 2 + row) for row in range(len(layer))] for column, layer in enumerate(layers)
+    ]
+    for (below, first, second), text in arcs.items():
+        (x0, y0), (x1, y1) = spots[below][first], spots[below + 1][second]
+        ax.plot([x0, x1], [y0, y1], color="#909090", linewidth=1.2, zorder=1)
+        at = 0.22  # near the lower node, before the arcs cross
+        ax.text(
+            x0 + at * (x1 - x0),
+            y0 + at * (y1 - y0),
+            text,
+            ha="center",
+            va="center",
+            fontsize=FONT,
+            zorder=2,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+        )
+    for layer, row, colour in zip(layers, spots, colours, strict=True):
+        for text, (x, y), value in zip(layer, row, colour, strict=True):
+            face = "white" if np.isnan(value) else 0.55 * np.array(colormaps[SIGNED](norm(value))) + 0.45
+            ax.text(
+                x,
+                y,
+                text,
+                ha="center",
+                va="center",
+                fontsize=FONT,
+                linespacing=1.5,
+                zorder=3,
+                bbox={"boxstyle": "round,pad=0.45", "facecolor": face, "edgecolor": "black"},
+            )
+    ax.set(xlim=(-0.28, len(layers) - 0.72), ylim=(tallest - 0.5, -0.5))
+    _set_heading(picture, heading)
+    said = [f"layer {n}: {', '.join(text.replace(chr(10), ' ') for text in layer)}" for n, layer in enumerate(layers)]
+    said += [f"arc {first} to {second} from layer {below}: {text}" for (below, first, second), text in arcs.items()]
+    picture.alt = _alt(heading, "A network", said)
+    return picture
+
+
+def layer_sums(
+    sums: Mapping[str, Array], layers: Sequence[str], total: float, heading: str = "", columns: int = 3
+) -> Picture:
+    """Draw what the relevance of each layer sums to, a panel a rule; a dashed line stands at the score.
+
+    Args:
+        sums: name of the rule -> (L,), the sums in units of the score.
+        layers: L names, from the input to the output.
+        total: the score.
+        heading: title of the whole picture.
+        columns: panels in a row.
+
+    Raises:
+        ValueError: no rule, or sums that are not L in number.
+    """
+    if not sums:
+        raise ValueError("sums is empty: give at least one, name of the rule -> (L,)")
+    arrays = {name: _array(values).astype(float) for name, values in sums.items()}
+    for name, array in arrays.items():
+        if array.shape != (len(layers),):
+            raise ValueError(f"sums[{name!r}] must be of shape ({len(layers)},), one for each layer, got {array.shape}")
+    columns = min(columns, len(arrays))
+    rows = -(-len(arrays) // columns)
+    longest = max(len(name) for name in layers)
+    picture = Picture(WIDTH, 1.5 * rows + 0.085 * longest + 0.3 + 0.3 * bool(heading))
+    axes = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax in axes[len(arrays) :]:
+        ax.set_axis_off()
+    for k, (ax, (name, array)) in enumerate(zip(axes, arrays.items(), strict=False)):
+        _show_sums(ax, array, layers, total)
+        ax.set_title(_wrapped(name, WIDTH / columns - 0.4), fontsize=FONT)
+        ax.tick_params(labelbottom=k + columns >= len(arrays))  # the lowest panel of its column
+        if k % columns == 0:
+            ax.set_ylabel("sum", fontsize=FONT)
+    _set_heading(picture, heading)
+    said = [f"{name}: {', '.join(f'{v:.2f}' for v in array)}" for name, array in arrays.items()]
+    picture.alt = _alt(heading, f"Sums of the relevance in {', '.join(layers)}; the score is {total:.2f}", said)
+    return picture
+
+
+def relevance_and_sums(
+    image: Array,
+    attribution: Array,
+    sums: Mapping[str, float],
+    total: float,
+    mask: Array | None = None,
+    title: str = "",
+    label: str = "relevance",
+    quantile: float = 1.0,
+) -> Picture:
+    """Show the relevance of an image's pixels, and beside it what the relevance of each layer sums to.
+
+    Args:
+        image: (3, H, W), (1, H, W) or (H, W) in [0, 1].
+        attribution: (C, H, W), summed over the channels, or (H, W).
+        sums: name of the layer -> its sum, from the input to the output.
+        total: the score; a dashed line stands there.
+        mask: bool (H, W), outlined on the map.
+        title: title of the whole picture.
+        label, quantile: as in :func:`heatmap_grid`.
+
+    Raises:
+        ValueError: as in :func:`heatmap_grid`; no layer.
+    """
+    if not sums:
+        raise ValueError("sums is empty: give at least one, name of the layer -> sum")
+    pixels = _images(image[None])
+    values, norm, label = _scaled(_maps(attribution[None]), label, "figure", quantile)
+    picture = Picture(WIDTH, 3.1 + 0.3 * bool(title))
+    axes = picture.subplots(1, 3, width_ratios=[1, 1, 1.25])
+    for ax, name in zip(axes, ("image", "relevance of the pixels", "sum of each layer"), strict=True):
+        ax.set_title(name, fontsize=FONT)
+    for ax in axes[:2]:
+        ax.set_xticks([])
+        ax.set_yticks([])
+    _show_image(axes[0], pixels[0])
+    _show_map(axes[1], values[0], norm, None)
+    if mask is not None:
+        _show_outline(axes[1], _images(mask[None], "mask")[0], values[0])
+    _colour_bar(picture, axes[1:2], norm, label, values)
+    _show_sums(axes[2], np.array(list(sums.values()), dtype=float), list(sums), total)
+    _set_heading(picture, title)
+    said = [f"{name} {value:.2f}" for name, value in sums.items()]
+    what = f"An image, its map of {label}, and the sums of each layer beside the score {total:.2f}"
+    picture.alt = _alt(title, what, said)
+    return picture
+
+
+def bars(values: Mapping[str, float], x_label: str, heading: str = "") -> Picture:
+    """Draw signed numbers as bars from 0, the first on top: red to the right, blue to the left.
+
+    Args:
+        values: name -> number.
+        x_label: what the numbers are, and their unit.
+        heading: title of the whole picture.
+
+    Raises:
+        ValueError: no number, or one that is not finite.
+    """
+    numbers = np.array([float(value) for value in values.values()])
+    if not numbers.size or not np.isfinite(numbers).all():
+        raise ValueError(f"values must hold finite numbers, got {'others' if numbers.size else 'none'}")
+    picture = Picture(7.0, 0.24 * len(numbers) + 0.7 + 0.3 * bool(heading))
+    ax = picture.subplots()
+    ax.barh(np.arange(len(numbers)), numbers, color=[COLOURS[1] if n >= 0 else COLOURS[0] for n in numbers], height=0.7)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(np.arange(len(numbers)), labels=list(values), fontsize=FONT)
+    ax.invert_yaxis()
+    ax.set_xlabel(x_label, fontsize=FONT)
+    _plain(ax)
+    _set_heading(picture, heading)
+    said = [f"{name} {number:.2f}" for name, number in zip(values, numbers, strict=True)]
+    picture.alt = _alt(heading, f"Bars of {x_label}", said)
+    return picture
+
+
+def histogram_grid(
+    panels: Mapping[str, tuple[Array, Sequence[tuple[Array, Array]]]], x_label: str, heading: str = "", columns: int = 2
+) -> Picture:
+    """Draw how a distribution changes over a training, a panel each: one histogram behind the other, as TensorBoard.
+
+    The first step is at the back, the last one in front. Heights are square roots of the counts, so that few numbers
+    beside a peak can be seen, and each histogram has the same largest height. Each panel has its own x axis, and leaves
+    out the outermost 1 % of the numbers.
+
+    Args:
+        panels: title -> (steps (T,), T pairs of limits (B + 1,) and counts (B,) as `np.histogram` has them).
+        x_label: what the numbers are, and their unit.
+        heading: title of the whole picture.
+        columns: panels in a row.
+
+    Raises:
+        ValueError: no panel, one without a histogram, or limits and counts that do not fit.
+    """
+    if not panels:
+        raise ValueError("panels is empty: give at least one, title -> (steps, histograms)")
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    picture = Picture(WIDTH, 1.75 * rows + 0.3 + 0.3 * bool(heading))
+    axes = picture.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[len(panels) :]:
+        ax.set_axis_off()
+    said = []
+    for k, (ax, (title, (steps, histograms))) in enumerate(zip(axes, panels.items(), strict=False)):
+        steps = _array(steps)
+        pairs = [(_array(limits).astype(float), _array(counts).astype(float)) for limits, counts in histograms]
+        if not pairs or len(steps) != len(pairs) or any(len(a) != len(b) + 1 or not b.sum() > 0 for a, b in pairs):
+            raise ValueError(f"panels[{title!r}] must hold a step for each histogram, none of them empty")
+        shares = [(limits, np.concatenate([[0.0], counts.cumsum() / counts.sum()])) for limits, counts in pairs]
+        low = min(np.interp(0.005, share, limits) for limits, share in shares)
+        high = max(np.interp(0.995, share, limits) for limits, share in shares)
+        if high - low < max(1e-11, 1e-9 * abs(low)):  # one number only: 0 (in a bin of 1e-12) if all units are off
+            low, high = low - 1.0, high + 1.0
+        edges = np.linspace(low, high, 62)  # an odd number of bins: a lone number stands in the middle one
+        for row, (limits, share) in enumerate(shares):
+            height = np.diff(np.interp(edges, limits, share)).clip(0) ** 0.5
+            height = 1.8 * height / height.max()
+            base, depth = len(shares) - 1 - row, row / max(1, len(shares) - 1)
+            colour = np.array(to_rgb(COLOURS[0])) * (0.35 + 0.65 * depth) + 0.65 * (1 - depth)
+            ax.stairs(base + height, edges, baseline=base, fill=True, color=colour, alpha=0.85, zorder=row)
+            ax.stairs(base + height, edges, baseline=base, color="white", linewidth=0.8, zorder=row)
+        ax.set_yticks([len(shares) - 1, 0] if len(shares) > 1 else [0], labels=[steps[0], steps[-1]][: len(shares)])
+        ax.set_xlim(low, high)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(lambda value, _: _power(value))
+        ax.set_title(_wrapped(title, WIDTH / columns - 0.6), fontsize=FONT)
+        if k + columns >= len(panels):
+            ax.set_xlabel(x_label, fontsize=FONT)
+        if k % columns == 0:
+            ax.set_ylabel("step", fontsize=FONT)
+        _plain(ax)
+        said.append(f"{title}: 99 % of the numbers from {low:.2g} to {high:.2g}")
+    _set_heading(picture, heading)
+    picture.alt = _alt(heading, f"Histograms of {x_label} over a training", said)
+    return picture
+
+
+def occlusion_step(
+    image: Array,
+    covered: Array,
+    changes: Array,
+    patch: tuple[int, int, int, int],
+    cell: tuple[int, int],
+    heading: str = "",
+    label: str = "change",
+) -> Picture:
+    """Show a patch on its way over an image: the image, the image with the patch covered, and what covering changed.
+
+    Args:
+        image: (3, H, W), (1, H, W) or (H, W) in [0, 1]; the patch is framed.
+        covered: the same with the patch covered.
+        changes: (rows, columns), a number for each place of the patch; NaN leaves a cell empty: not visited yet.
+        patch: (first row, first column, rows, columns) of the patch, in pixels.
+        cell: (row, column) of its number in `changes`; framed.
+        heading: title of the whole picture.
+        label: what the changes are, and their unit.
+
+    Raises:
+        ValueError: an image or a table of another shape, or a cell that is not in it.
+    """
+    pixels = _images(np.stack([_array(image), _array(covered)]))
+    table = _table("changes", changes)
+    if not all(0 <= place < size for place, size in zip(cell, table.shape, strict=True)):
+        raise ValueError(f"cell {cell} is not in a table of {table.shape[0]} x {table.shape[1]}")
+    known = table[np.isfinite(table)]
+    norm = _symmetric(known)
+    picture, axes = _panels(
+        3, 3, pixels[0], ["image, patch framed", "patch covered", "change, patch by patch"], heading, True, 2.5
+    )
+    for ax, shown in zip(axes, pixels, strict=False):
+        _show_image(ax, shown)
+    axes[2].set_facecolor("#E4E4E4")
+    axes[2].imshow(np.ma.masked_invalid(table), cmap=SIGNED, norm=norm, interpolation="nearest")
+    for ax, frame in ((axes[0], patch), (axes[2], (*cell, 1, 1))):
+        _outline_cells(ax, frame, "white", 3.5)
+        _outline_cells(ax, frame, "black", 1.6)
+    _colour_bar(picture, axes, norm, label, [known] if known.size else [np.zeros(1)])
+    picture.alt = _alt(
+        heading,
+        f"An image, the image with {patch[2]} x {patch[3]} pixels covered from row {patch[0]}, column {patch[1]}, and "
+        f"a table of {table.shape[0]} x {table.shape[1]} changes, {known.size} of them known",
+        [f"the {label} of this patch is {table[cell]:.3g}"],
+    )
+    return picture
+
+
 def message(text: str) -> Picture:
     """Give a picture that holds nothing but a text.
 
@@ -1279,6 +1581,21 @@ def _show_arrow(ax: Axes, arrow: str, offset: float) -> None:
         va="center",
         fontsize=FONT + 6,
     )
+
+
+def _show_sums(ax: Axes, sums: np.ndarray, layers: Sequence[str], total: float) -> None:
+    """Show the sum of each layer as a bar, red where positive and blue where negative, and the score as a line."""
+    colours = [COLOURS[1] if value >= 0 else COLOURS[0] for value in sums]
+    ax.bar(np.arange(len(sums)), sums, color=colours, width=0.75)
+    ax.axhline(total, color="black", linestyle="--", linewidth=1)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xticks(np.arange(len(sums)), labels=layers, rotation=90, fontsize=FONT - 1)
+    _plain(ax)
+
+
+def _power(value: float) -> str:
+    """Write the number at a tick, small and large ones with a power of ten."""
+    return f"{value:.3g}".replace("-", "−")
 
 
 def _plain(ax: Axes) -> None:

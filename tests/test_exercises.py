@@ -9,6 +9,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -963,7 +964,9 @@ def test_cases_are_plain_data(name: str) -> None:
             return all(map(is_plain, value))
         if type(value) is Tensor:
             return not value.requires_grad
-        return type(value) in (bool, int, float, str, type(None), Network, Seed)
+        if hasattr(value, "build"):  # a description
+            return is_dataclass(value) and all(map(is_plain, vars(value).values()))
+        return type(value) in (bool, int, float, str, type(None))
 
     pickle.dumps(drawn(name, 0))
     assert all(is_plain(value) for case in drawn(name, 0) for value in case.arguments.values())

@@ -16,7 +16,7 @@ from zennit import composites
 from zennit import rules as zennit_rules
 
 from course_utils import gradient_methods as gm
-from course_utils import models
+from course_utils import models, zoo
 from course_utils.lrp import (
     AlphaBeta,
     Epsilon,
@@ -209,6 +209,35 @@ def test_epsilon_and_bias_absorb_exactly_their_share(layer: str, epsilon: float)
     assert torch.allclose(propagate(module, a, R, Epsilon(epsilon)).flatten(1).sum(1), kept, **CLOSE)
 
 
+@pytest.mark.parametrize("gamma", [0.25, 4.0])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_under_gamma_the_favoured_bias_absorbs_exactly_its_share(layer: str, gamma: float) -> None:
+    module, shape = layer_of(layer)
+    a = pixels(2, *shape)
+    b = module(torch.zeros_like(a)).detach()
+    W = torch.autograd.functional.jacobian(lambda x: module(x[None])[0].flatten(), a[0]).flatten(1)
+    favoured = (a.flatten(1) @ (W + gamma * W.clamp(min=0)).T).view_as(b) + b + gamma * b.clamp(min=0)
+    R = signed(*b.shape, seed=6)
+    lost = (R * (b + gamma * b.clamp(min=0)) / favoured).flatten(1).sum(1)
+    below = propagate(module, a, R, Gamma(gamma)).flatten(1).sum(1)
+    assert torch.allclose(below + lost, R.flatten(1).sum(1), **CLOSE)
+
+
+@pytest.mark.parametrize("layer", ["dense without bias", "convolution"])
+def test_alpha_beta_keeps_the_relevance_only_of_outputs_that_get_both_signs(layer: str) -> None:
+    module, shape = layer_of(layer)
+    if module.bias is not None:
+        module.bias.data.zero_()
+    a = signed(2, *shape)
+    R = signed(*module(a).shape)
+    below = propagate(module, a, R, AlphaBeta(2.0, 1.0)).flatten(1).sum(1)
+    assert torch.allclose(below, R.flatten(1).sum(1), **CLOSE)
+    module.weight.data.abs_()  # now nothing speaks against an output: alpha times its relevance is handed down
+    a = pixels(2, *shape)
+    below = propagate(module, a, R, AlphaBeta(2.0, 1.0)).flatten(1).sum(1)
+    assert torch.allclose(below, 2 * R.flatten(1).sum(1), **CLOSE)
+
+
 @pytest.mark.parametrize("layer", sorted(set(LAYERS) - {"batch norm"}))
 @pytest.mark.parametrize("rule", ["z+", "zB"])
 def test_rules_without_bias_keep_the_relevance(layer: str, rule: str) -> None:
@@ -364,6 +393,81 @@ def test_without_biases_every_layer_holds_the_score(build: Callable[[], nn.Seque
     sums = conservation(layers)
     assert sums.shape == (3, len(layers)) and len(layers) > 8
     assert ((sums - scores(model)[:, None]).abs() <= 1e-9 * scores(model).abs()[:, None].clamp(min=1)).all()
+
+
+@BUILDS
+@pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.25])
+def test_score_is_what_arrives_and_what_biases_and_epsilon_absorb(
+    build: Callable[[], nn.Sequential], epsilon: float
+) -> None:
+    model = built(build)
+    relevance, layers = lrp(model, IMAGES, TARGET, Epsilon(epsilon), return_layers=True)
+    absorbed, a = torch.zeros(3, dtype=torch.float64), IMAGES
+    for name, layer in model.named_children():
+        z = layer(a.clone()).detach()
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
+            b = layer(torch.zeros_like(a)).detach()
+            sign = torch.where(z >= 0, 1.0, -1.0).double()
+            s = torch.nan_to_num(layers[name] / (z + epsilon * sign), posinf=0.0, neginf=0.0)
+            absorbed += ((b + epsilon * sign) * s).flatten(1).sum(1)
+        a = z
+    assert torch.allclose(relevance.flatten(1).sum(1) + absorbed, scores(model), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["zoo", "zoo-gap"])
+def test_in_32_bits_z_plus_keeps_the_score_in_every_layer(name: str) -> None:
+    model = models.load(name)
+    inputs = zoo.sample(8, seed=5).images  # on each of them every unit with relevance has an input that speaks for it
+    target = torch.arange(8)
+    _, layers = lrp(model, inputs, target, ZPlus(), return_layers=True)
+    expected = scores(model, inputs, target)
+    assert ((conservation(layers) - expected[:, None]).abs() <= 1e-4 * expected.abs()[:, None]).all()
+
+
+def test_z_plus_loses_exactly_the_relevance_of_units_that_no_input_speaks_for() -> None:
+    model = models.load("digits")
+    inputs, target = models.digits(train=False)
+    inputs, target = inputs[:20], target[:20]
+    relevance, layers = lrp(model, inputs, target, ZPlus(), return_layers=True)
+    for_it = F.conv2d(inputs, model[0].weight.detach().clamp(min=0), padding=1)
+    lost = torch.where(for_it == 0, layers["0"], 0.0).flatten(1).sum(1)
+    score = scores(model, inputs, target)
+    assert (lost.abs() > 0.01 * score.abs()).any()
+    assert torch.allclose(relevance.flatten(1).sum(1) + lost, score, rtol=1e-4, atol=1e-4)
+
+
+CAPTUM = {
+    "gamma": (lambda: lrp_rules.GammaRule(0.25), Gamma(0.25)),
+    "z+": (lrp_rules.Alpha1_Beta0_Rule, ZPlus()),
+}
+
+
+@BUILDS
+@pytest.mark.parametrize("rule", CAPTUM)
+def test_without_biases_gamma_and_z_plus_are_those_of_captum(build: Callable[[], nn.Sequential], rule: str) -> None:
+    make, ours = CAPTUM[rule]
+    model = built(build, bias=0.0)  # captum's bias is in z, but not favoured
+    expected = lrp(model, IMAGES, TARGET, ours)
+    for layer in model:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.rule = make()
+        elif not isinstance(layer, nn.ReLU | nn.Dropout):
+            layer.rule = lrp_rules.EpsilonRule(1e-12)
+    theirs = attr.LRP(model).attribute(IMAGES.clone(), TARGET)
+    assert torch.allclose(expected, theirs, rtol=1e-6, atol=1e-7 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("rule", [*RULES.values(), None], ids=[*RULES, "composite"])
+@pytest.mark.parametrize("where", ["0", "2", "5"])
+def test_a_layer_that_is_negative_everywhere_lets_nothing_through(where: str, rule: Rule | None) -> None:
+    model = built(vgg_like)
+    layer = model.get_submodule(where)
+    layer.weight.data = -layer.weight.data.abs()
+    layer.bias.data = -1 - layer.bias.data.abs()
+    _, layers = lrp(model, IMAGES, TARGET, rule, return_layers=True)
+    assert all(values.isfinite().all() for values in layers.values())
+    if not isinstance(rule, ZBox):  # in a layer above, the box gives an activation of 0 its share
+        assert (layers[where] == 0).all() and (layers["inputs"] == 0).all()
 
 
 @BUILDS

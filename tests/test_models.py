@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,16 @@ from torch import nn
 
 from course_utils import models, zoo
 
-SHIPPED = {"zoo": 0.97, "zoo-gap": 0.97, "zoo-alex": 0.95, "zoo-tagged": 0.95, "zoo-dropout": 0.97, "digits": 0.96}
+ACCURACIES = {
+    "zoo": 0.97,
+    "zoo-gap": 0.97,
+    "zoo-alex": 0.95,
+    "zoo-tagged": 0.95,
+    "zoo-dropout": 0.97,
+    "zoo-robust": 0.93,
+    "digits": 0.96,
+}
+SHIPPED = [*ACCURACIES, "zoo-generator"]
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +27,7 @@ def unseen():
     return models.RECIPES["zoo"].unseen()
 
 
-@pytest.mark.parametrize(("name", "least"), SHIPPED.items())
+@pytest.mark.parametrize(("name", "least"), ACCURACIES.items())
 def test_accuracy_on_unseen_images(name, least):
     images, labels = models.RECIPES[name].unseen()
     assert len(labels) == (449 if name == "digits" else 2000)
@@ -38,6 +48,8 @@ def test_networks_are_flat_and_plain(name):
     plain = (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)
     if name == "zoo-dropout":
         plain += (nn.Dropout, nn.Dropout2d)
+    if name == "zoo-generator":
+        plain += (nn.Unflatten, nn.Upsample, nn.PixelShuffle, nn.Sigmoid)
     model = models.load(name)
     assert type(model) is nn.Sequential
     assert not model.training
@@ -47,17 +59,19 @@ def test_networks_are_flat_and_plain(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_folding_batch_norm_changes_no_score(name):
     torch.manual_seed(0)
-    model = models.RECIPES[name].build()
+    trained = models.RECIPES[name].build()
+    model = trained[1] if name == "zoo-generator" else trained
     for layer in model:
         if isinstance(layer, nn.BatchNorm2d):  # statistics and affine parts as after a training
             layer.running_mean.normal_()
             layer.running_var.uniform_(0.5, 2)
             nn.init.normal_(layer.weight)
             nn.init.normal_(layer.bias)
-    inputs = torch.rand(4, 1, 8, 8) if name == "digits" else torch.rand(4, 3, 64, 64)
+    shapes = {"digits": (1, 8, 8), "zoo-generator": (models.N_CODES,)}
+    inputs = torch.rand(4, *shapes.get(name, (3, 64, 64)))
     expected = model.eval()(inputs)
     # Two float32 orders of the same sums, through up to five layers.
-    torch.testing.assert_close(models._without_batch_norm(model)(inputs), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(models.RECIPES[name].finish(trained)(inputs), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_every_load_is_a_fresh_copy():
@@ -81,6 +95,80 @@ def test_the_clean_network_does_not_mind_the_tag():
     model = models.load("zoo")
     tagged = zoo.sample(500, seed=models.TEST_SEED, tag=True)
     assert models.accuracy(model, tagged.images, tagged.labels) > 0.9
+
+
+def attacked(model, images, labels, length, n_steps=10):
+    """Projected gradient descent in L2 (Madry et al. 2018), apart from the single step of the training."""
+    change = torch.zeros_like(images)
+    for _ in range(n_steps):
+        change.requires_grad_()
+        (gradient,) = torch.autograd.grad(nn.functional.cross_entropy(model(images + change), labels), change)
+        change = change.detach() + length / 4 * nn.functional.normalize(gradient.flatten(1)).view_as(gradient)
+        change = change * (length / change.flatten(1).norm(dim=1).clamp(min=length))[:, None, None, None]
+        change = (images + change).clamp(0, 1) - images
+    return images + change
+
+
+def test_the_robust_network_withstands_what_fools_the_plain_one(unseen):
+    images, labels = unseen[0][:300], unseen[1][:300]
+    accuracies = {}
+    for name in ("zoo", "zoo-robust"):
+        model = models.load(name)
+        changed = attacked(model, images, labels, length=1.5)
+        assert (changed - images).flatten(1).norm(dim=1).max() < 1.5001
+        accuracies[name] = models.accuracy(model, changed, labels)
+    assert accuracies["zoo-robust"] > accuracies["zoo"] + 0.3
+
+
+@pytest.fixture(scope="module")
+def decoded(unseen):
+    """Unseen images, their labels, and what the generator makes of the codes found for them by gradient descent."""
+    images, labels = unseen[0][:50], unseen[1][:50]
+    generator = models.load("zoo-generator").requires_grad_(False)
+    codes = torch.zeros(len(images), generator[0].in_features, requires_grad=True)
+    optimizer = torch.optim.Adam([codes], lr=0.1)
+    for _ in range(150):
+        optimizer.zero_grad()
+        (generator(codes) - images).square().sum().backward()
+        optimizer.step()
+    return images, labels, generator(codes.detach())
+
+
+def squared_error(images, truth):
+    return (images - truth).square().mean().item()
+
+
+def test_the_generator_draws_unseen_images_better_than_trivial_means(decoded, unseen):
+    images, _, drawn = decoded
+    # The mean of all images, the one colour that fits best, and a thumbnail of more numbers than a code has, enlarged.
+    thumbnails = nn.functional.adaptive_avg_pool2d(images, 5)
+    assert thumbnails[0].numel() > models.N_CODES
+    baselines = {
+        "mean image": unseen[0].mean(0).expand_as(images),
+        "one colour": images.mean((2, 3), keepdim=True).expand_as(images),
+        "thumbnail": nn.functional.interpolate(thumbnails, 64, mode="bilinear"),
+    }
+    errors = {name: squared_error(drawn, images) / squared_error(made, images) for name, made in baselines.items()}
+    assert errors["mean image"] < 0.5, errors
+    assert errors["one colour"] < 0.7, errors
+    assert errors["thumbnail"] < 0.9, errors
+
+
+def test_a_network_that_had_no_part_in_it_recognises_what_the_generator_draws(decoded):
+    _, labels, drawn = decoded
+    assert models.accuracy(models.load("zoo-gap"), drawn, labels) > 0.4
+
+
+def test_the_generator_draws_images_of_any_code():
+    generator = models.load("zoo-generator")
+    codes = torch.randn(20, generator[0].in_features, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        images = generator(codes)
+        extreme = generator(1e3 * codes)
+    assert images.shape == (20, 3, 64, 64)
+    assert extreme.min() >= 0
+    assert extreme.max() <= 1
+    assert images.std(0).mean() > 0.1  # they differ from code to code
 
 
 @pytest.mark.parametrize("change", [{"texture": "dots"}, {"texture": "stripes"}, {"without": "key part"}], ids=str)
@@ -113,6 +201,43 @@ def test_training_leaves_the_random_state_and_learns():
 def test_training_with_one_seed_is_repeatable():
     first, second = (models.train("digits", epochs=1, progress=False)[0] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """The recipes of the larger networks with 128 images."""
+    drawn = zoo.sample(128, seed=0)
+    data = drawn.images, drawn.labels
+    for name in ("zoo-robust", "zoo-generator"):
+        recipe = replace(models.RECIPES[name], data=lambda epoch: data, unseen=lambda: data, n_images=128)
+        monkeypatch.setitem(models.RECIPES, name, recipe)
+
+
+@pytest.mark.parametrize("name", ["zoo-robust", "zoo-generator"])
+def test_further_losses_train_repeatably_and_leave_the_random_state(name, short):
+    before = torch.get_rng_state()
+    (first, score), (second, again) = (models.train(name, epochs=1, progress=False) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert score == again
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    shipped = models.load(name).state_dict()
+    assert {key: value.shape for key, value in first.state_dict().items()} == {
+        key: value.shape for key, value in shipped.items()
+    }
+
+
+@pytest.mark.parametrize(("share", "score"), [(0.0, 0.0), (1.0, 1.0), (0.5, 0.75), (-1.0, -3.0)])
+def test_the_generators_score_is_the_share_of_variance_that_is_given_back(share, score):
+    images = torch.rand(300, 1, 8, 8)
+    mean = images.mean(0)
+
+    class Decoder(nn.Module):
+        def forward(self, codes):
+            return mean + share * (codes.view(-1, 1, 8, 8) - mean)
+
+    assert models.N_CODES == 64  # so that the pixels are the means of the codes
+    found = models.RECIPES["zoo-generator"].score(nn.Sequential(nn.Flatten(), Decoder(), nn.Identity()), images, None)
+    assert found == pytest.approx(score, abs=1e-5)
 
 
 def test_the_train_command_writes_weights_and_prints_the_accuracy(tmp_path):

@@ -60,6 +60,20 @@ LOSSES = {
 }
 SPREAD = {"clean": torch.tensor([0.1, 0.2, 0.9]), "noise": torch.tensor([1.0, 2.0, 3.0, 4.0])}
 
+GRAPH = ([["$a = 2$", "$a = 1$", "bias"], ["$z = 4$\n$a = 4$"] * 3, ["$f = 12$"]],)
+GRAPH_ARCS = {(0, j, k): f"{j}.{k}" for j in range(3) for k in range(3)} | {(1, k, 0): "−1.5" for k in range(3)}
+GRAPH_VALUES = [[-2.0, 8.0, float("nan")], [4.0, 0.0, -4.0], [12.0]]
+SUMS = {"pixels": 1.5, "0: Conv2d": 2.5, "13: Linear": -0.5, "15: Linear": 4.0}
+WEIGHTS = {"worst texture": 1.25, "perimeter error": -0.5, "radius": 0.0}
+NUMBERS = [np.random.default_rng(k).normal(0, 1 / (k + 1), 2000) for k in range(4)]
+HISTOGRAMS = {
+    "healthy: first convolution": (np.arange(0, 40, 10), [np.histogram(numbers, 80)[::-1] for numbers in NUMBERS]),
+    "all off": (np.array([0, 7]), [(np.array([-1e-12, 0, 1e-12]), np.array([0, 5]))] * 2),
+    "once": (np.array([3]), [np.histogram(NUMBERS[0], 10)[::-1]]),
+}
+CHANGES = torch.full((3, 4), float("nan"))
+CHANGES[0], CHANGES[1, :3] = torch.tensor([0.5, -2.0, 0.0, 1.0]), torch.tensor([-1.0, 0.25, -3.0])
+
 PICTURES = {
     "image_grid": lambda: plotting.image_grid(IMAGES, NAMES, heading="Images"),
     "image_grid in two rows": lambda: plotting.image_grid(IMAGES, NAMES, columns=3),
@@ -106,6 +120,22 @@ PICTURES = {
     "curve_grid": lambda: plotting.curve_grid(LOSSES, "epoch", "loss (nats)", "Losses", 2, {"one": 3.0}, (0, 1)),
     "distributions": lambda: plotting.distributions(SPREAD, "entropy (nats)", "Spread", "clean"),
     "distributions of two measures": lambda: plotting.distributions({"a": SPREAD, "b": SPREAD}, "nats"),
+    "neuron_graph": lambda: plotting.neuron_graph(*GRAPH, GRAPH_ARCS, GRAPH_VALUES, "A small network"),
+    "neuron_graph without values": lambda: plotting.neuron_graph(*GRAPH, GRAPH_ARCS),
+    "layer_sums": lambda: plotting.layer_sums(
+        {name: torch.tensor(list(SUMS.values())) for name in ("0", "epsilon", "gamma", "composite")},
+        list(SUMS),
+        4.0,
+        "Sums",
+    ),
+    "relevance_and_sums": lambda: plotting.relevance_and_sums(
+        IMAGES[0], MAPS[0], SUMS, 4.0, MASKS[0], "Where from?", "relevance, in units of the score", 0.9
+    ),
+    "bars": lambda: plotting.bars(WEIGHTS, "weight, per standard deviation", "Weights"),
+    "histogram_grid": lambda: plotting.histogram_grid(HISTOGRAMS, "gradient of a weight", "A training"),
+    "occlusion_step": lambda: plotting.occlusion_step(
+        IMAGES[0], IMAGES[1], CHANGES, (4, 6, 4, 8), (1, 2), "Patch 6 of 12", "L_noccl − L_occl (nats)"
+    ),
     "message": lambda: plotting.message("No picture: " + "something went wrong " * 8),
 }
 
@@ -189,6 +219,83 @@ def test_a_notebook_shows_a_picture_without_pyplot() -> None:
 def test_the_text_of_a_picture_names_its_heading_and_titles() -> None:
     alt = picture("image_grid").alt
     assert all(word in alt for word in ["Images", *NAMES])
+
+
+# Networks and sums of relevance
+
+
+def test_each_node_and_each_arc_of_a_network_carries_its_text() -> None:
+    shown = Counter(t.get_text() for t in texts(picture("neuron_graph")))
+    nodes = Counter(text for layer in GRAPH[0] for text in layer)
+    assert shown == nodes + Counter(GRAPH_ARCS.values()) + Counter(["A small network"])
+
+
+def test_each_arc_of_a_network_joins_its_two_nodes_and_its_text_stands_on_it() -> None:
+    ax = picture("neuron_graph").axes[0]
+    place = {text.get_text(): text.get_position() for text in ax.texts}
+    lines = [line.get_xydata().tolist() for line in ax.lines]
+    assert len(lines) == len(GRAPH_ARCS)
+    assert [list(place["$a = 1$"]), [1, 2]] in lines and [[1, 0], list(place["$f = 12$"])] in lines
+    for text in ("1.2", "0.0"):  # from the second node to the third, from the first to the first
+        first, second = (int(number) for number in text.split("."))
+        (x, y), start, end = place[text], np.array([0, first]), np.array([1, second])
+        assert np.allclose((y - start[1]) / (end[1] - start[1] or 1), x * (end[1] != start[1]))
+
+
+def test_nodes_of_a_network_are_red_where_positive_and_blue_where_negative() -> None:
+    colours = {t.get_text(): t.get_bbox_patch().get_facecolor() for t in picture("neuron_graph").axes[0].texts}
+    positive, negative = colours["$a = 1$"], colours["$a = 2$"]
+    assert positive[0] > positive[2] and negative[2] > negative[0] and colours["bias"] == to_rgba("white")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([["a"]], {}), "layers must be at least two"),
+        (([["a"], []], {}), "layers must be at least two, each with a node"),
+        (([["a"], ["b"]], {(0, 0, 1): "w"}), r"arc \(0, 0, 1\) leads from or to a node that is not in the layers"),
+        (([["a"], ["b"]], {(1, 0, 0): "w"}), r"arc \(1, 0, 0\) leads"),
+        (([["a"], ["b"]], {}, [[1.0], [1.0, 2.0]]), "values must be arranged as layers"),
+    ],
+)
+def test_a_network_that_cannot_be_drawn_is_refused(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plotting.neuron_graph(*arguments)
+
+
+@pytest.mark.parametrize("name", ["layer_sums", "relevance_and_sums"])
+def test_a_bar_is_the_sum_of_its_layer_and_the_dashed_line_the_score(name: str) -> None:
+    bars = [ax for ax in picture(name).axes if ax.patches and ax.lines]
+    assert len(bars) == (4 if name == "layer_sums" else 1)
+    for ax in bars:
+        assert [patch.get_height() for patch in ax.patches] == list(SUMS.values())
+        assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == "--"] == [4.0]
+        below_zero = {patch.get_height() < 0 for patch in ax.patches if patch.get_facecolor() == to_rgba("#0072B2")}
+        assert below_zero == {True}
+
+
+def test_sums_are_said_in_words() -> None:
+    alt = picture("layer_sums").alt
+    assert "composite: 1.50, 2.50, -0.50, 4.00" in alt and "the score is 4.00" in alt
+    assert "15: Linear 4.00" in picture("relevance_and_sums").alt
+
+
+def test_the_map_beside_the_sums_is_that_of_the_pixels() -> None:
+    (shown,) = maps_in(picture("relevance_and_sums"))
+    assert np.allclose(shown.get_array(), MAPS[0].sum(0))
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plotting.layer_sums({}, ["a"], 1.0), "sums is empty"),
+        (lambda: plotting.layer_sums({"0": [1.0, 2.0]}, ["a"], 1.0), r"sums\['0'\] must be of shape \(1,\)"),
+        (lambda: plotting.relevance_and_sums(IMAGES[0], MAPS[0], {}, 1.0), "sums is empty"),
+    ],
+)
+def test_sums_that_cannot_be_drawn_are_refused(draw: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
 
 
 # Maps
@@ -877,3 +984,111 @@ def test_the_text_of_distributions_gives_the_medians() -> None:
 def test_distributions_that_do_not_fit_are_refused(groups: dict, reference: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plotting.distributions(groups, "x", reference=reference)
+
+
+# Bars, histograms over a training, a patch on its way
+
+
+def test_bars_end_at_their_numbers_and_the_first_stands_on_top() -> None:
+    [ax] = picture("bars").axes
+    ends = [patch.get_x() + patch.get_width() for patch in ax.patches]
+    np.testing.assert_allclose(ends, [1.25, -0.5, 0.0])
+    assert ax.yaxis_inverted() and [label.get_text() for label in ax.get_yticklabels()] == list(WEIGHTS)
+
+
+def test_positive_and_negative_bars_differ_in_colour() -> None:
+    first, second, _ = picture("bars").axes[0].patches
+    assert first.get_facecolor() != second.get_facecolor()
+
+
+@pytest.mark.parametrize(("values", "message"), [({}, "got none"), ({"a": float("nan")}, "finite numbers")])
+def test_bars_of_no_or_bad_numbers_are_refused(values: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plotting.bars(values, "x")
+
+
+def ridges(ax: Axes) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The filled histograms of a panel: heights above their base, and edges."""
+    filled = [patch for patch in ax.patches if patch.get_fill()]
+    return [(data.values - data.baseline, data.edges) for data in (patch.get_data() for patch in filled)]
+
+
+def test_each_histogram_of_a_training_is_drawn_in_its_shape() -> None:
+    ax = picture("histogram_grid").axes[0]
+    drawn = ridges(ax)
+    assert len(drawn) == 4
+    for (heights, edges), numbers in zip(drawn, NUMBERS, strict=True):
+        counts = np.histogram(numbers, edges)[0] ** 0.5
+        assert heights.max() == pytest.approx(1.8)
+        # The histograms are drawn over other bins than they came in: what a bin holds is known up to its neighbours.
+        assert np.corrcoef(heights, counts)[0, 1] > 0.95
+
+
+def test_the_first_step_is_at_the_back_and_the_last_in_front() -> None:
+    ax = picture("histogram_grid").axes[0]
+    filled = [patch for patch in ax.patches if patch.get_fill()]
+    assert [patch.get_data().baseline for patch in filled] == [3, 2, 1, 0]
+    assert [patch.get_zorder() for patch in filled] == sorted(patch.get_zorder() for patch in filled)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "30"]
+
+
+def test_the_axis_of_a_panel_holds_all_but_one_percent_of_the_numbers() -> None:
+    low, high = picture("histogram_grid").axes[0].get_xlim()
+    assert low == pytest.approx(np.quantile(NUMBERS[0], 0.005), abs=0.1)
+    assert high == pytest.approx(np.quantile(NUMBERS[0], 0.995), abs=0.1)
+
+
+def test_numbers_that_are_all_0_are_one_needle() -> None:
+    heights, edges = ridges(picture("histogram_grid").axes[1])[0]
+    [needle] = np.flatnonzero(heights)
+    assert edges[needle] <= 1e-12 and edges[needle + 1] >= 0
+
+
+def test_gradients_that_have_vanished_are_no_needle() -> None:
+    tiny = [(limits * 1e-10, counts) for limits, counts in HISTOGRAMS["healthy: first convolution"][1]]
+    ax = plotting.histogram_grid({"tiny": (np.arange(4), tiny)}, "gradient").axes[0]
+    low, high = picture("histogram_grid").axes[0].get_xlim()
+    np.testing.assert_allclose(ax.get_xlim(), (low * 1e-10, high * 1e-10), rtol=1e-6)
+    for (heights, _), (same, _) in zip(ridges(ax), ridges(picture("histogram_grid").axes[0]), strict=True):
+        np.testing.assert_allclose(heights, same, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("panels", "message"),
+    [
+        ({}, "panels is empty"),
+        ({"a": (np.array([0]), [])}, "a step for each histogram"),
+        ({"a": (np.array([0]), [(np.array([0.0, 1.0]), np.array([1.0, 2.0]))])}, "none of them empty"),
+        ({"a": (np.array([0]), [(np.array([0.0, 1.0]), np.array([0.0]))])}, "none of them empty"),
+    ],
+)
+def test_histograms_that_do_not_fit_are_refused(panels: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plotting.histogram_grid(panels, "x")
+
+
+def test_an_occlusion_step_shows_image_covered_image_and_the_changes_so_far() -> None:
+    image, covered, changes = panels(picture("occlusion_step"))
+    np.testing.assert_allclose(image.images[0].get_array(), IMAGES[0].permute(1, 2, 0), rtol=1e-6)
+    np.testing.assert_allclose(covered.images[0].get_array(), IMAGES[1].permute(1, 2, 0), rtol=1e-6)
+    shown = changes.images[0].get_array()
+    np.testing.assert_array_equal(np.ma.getmaskarray(shown), CHANGES.isnan())
+    assert changes.images[0].norm.vmin == -3 and changes.images[0].norm.vmax == 3
+
+
+def test_an_occlusion_step_frames_the_patch_and_its_cell() -> None:
+    image, covered, changes = panels(picture("occlusion_step"))
+    frames = [
+        {(p.get_x() + 0.5, p.get_y() + 0.5, p.get_width(), p.get_height()) for p in ax.patches}
+        for ax in (image, covered, changes)
+    ]
+    assert frames == [{(6, 4, 8, 4)}, set(), {(2, 1, 1, 1)}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "cell", "message"),
+    [(CHANGES, (3, 0), "cell .* is not in a table of 3 x 4"), (CHANGES[0], (0, 0), "changes must be of shape")],
+)
+def test_an_occlusion_step_that_does_not_fit_is_refused(changes: Tensor, cell: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plotting.occlusion_step(IMAGES[0], IMAGES[1], changes, (0, 0, 4, 4), cell)
