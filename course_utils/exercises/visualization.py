@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
@@ -71,6 +71,32 @@ def _nested(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(features=layers[:5], head=layers[5:]))
 
 
+@register_network("watched")
+def _watched(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    """The network "conv" on which somebody else's hook sits."""
+    layers = NETWORKS["conv"](shape, n_classes)
+    layers[1].register_forward_hook(lambda *_: None)
+    return layers
+
+
+class Factor(nn.Module):
+    """x -> factor x: a layer without weights."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """inputs: any shape -> the same shape."""
+        return self.factor * inputs
+
+
+@register_network("certain")
+def _certain(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    """The network "conv" with scores hundreds apart: in 32 bits most of its probabilities are 0."""
+    return nn.Sequential(*NETWORKS["conv"](shape, n_classes), Factor(300.0))
+
+
 def _one_number(kind: str) -> NetworkKind:
     """Return the kind that gives (N,) in place of (N, 1) if there is one score: a function that can be maximized."""
 
@@ -92,6 +118,13 @@ def _generator(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
     image = [nn.Unflatten(1, (3, side, side))] if 3 * side**2 == n_classes else []
     dense = nn.Linear(math.prod(shape), 12), nn.Tanh(), nn.Linear(12, n_classes), nn.Sigmoid()
     return nn.Sequential(nn.Flatten(), *dense, *image)
+
+
+@register_network("linear_generator")
+def _linear_generator(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    """From codes (N, Z), of shape (Z, 1, 1), to images (N, 3, h, h) with any numbers, where n_classes is 3 h^2."""
+    side = math.isqrt(n_classes // 3)
+    return nn.Sequential(nn.Linear(math.prod(shape), n_classes), nn.Unflatten(1, (3, side, side)))
 
 
 def _images(generator: torch.Generator, n_images: int, network: Network) -> Tensor:
@@ -294,6 +327,8 @@ def _feature_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(network, _images(fixed, 3, network), ["1", "3", "4"], "a network that counts its passes")
     network = Network("nested", 4)
     yield case(network, _images(fixed, 2, network), ["features.3", "head.6"], "a network in two parts")
+    network = Network("watched", 5, training=True)
+    yield case(network, _images(fixed, 1, network), ["0", "1"], "a network in train mode with a hook of somebody else")
     network = _drawn(generator, "counted", (3, 6, 10))
     yield case(network, _images(generator, 2, network), ["4", "1", "7"], "wider than high, counted passes")
     network = _drawn(generator, "inplace", (3, 8, 6))
@@ -667,6 +702,9 @@ def _occlusion_cases(generator: torch.Generator) -> Iterator[Case]:
     network = Network("conv", 3, (3, 8, 8))
     inputs = _images(fixed, 3, network)
     yield case(network, inputs, 1, (5, 4), "three images, one target for all", baselines=0.0)
+    network = Network("watched", 4, (3, 6, 6), training=True)
+    inputs = _images(fixed, 1, network)
+    yield case(network, inputs, 3, (3, 3), "a network in train mode with a hook of somebody else", baselines=0.5)
 
     network = _drawn(generator, "conv", (3, 10, 6))
     inputs = _images(generator, 2, network)
@@ -914,6 +952,10 @@ def _occlusion_loss_cases(generator: torch.Generator) -> Iterator[Case]:
     network = Network("conv", 3, (3, 8, 8))
     inputs = _images(fixed, 3, network)
     yield case(network, inputs, 1, (5, 4), "three images, one label for all", baselines=0.0)
+    network = Network("certain", 4, (3, 6, 6), training=True)
+    inputs = _images(fixed, 2, network)
+    label = _ranked(network, inputs, 4)
+    yield case(network, inputs, label, (3, 3), "scores hundreds apart, the least likely class, a network in train mode")
 
     network = _drawn(generator, "conv", (3, 10, 6))
     inputs = _images(generator, 2, network)
@@ -981,6 +1023,16 @@ OCCLUSION_LOSS = Exercise(
         "plus_log": Mistake(
             _by_loss(lambda scores, label: _pick(scores.softmax(-1), label)),
             "your loss has neither the logarithm nor the minus sign: L = -log P.",
+        ),
+        "log_of_zero": Mistake(
+            _by_loss(lambda scores, label: -_pick(scores.softmax(-1), label).log()),
+            "you took the logarithm of the softmax. Where the scores lie far apart, the softmax is 0 in 32 bits and "
+            "its logarithm infinite: there is a function that computes both at once.",
+        ),
+        "log_of_almost_zero": Mistake(
+            _by_loss(lambda scores, label: -(_pick(scores.softmax(-1), label) + 1e-8).log()),
+            "you added a little to P before the logarithm. Where the scores lie far apart, P is far smaller than that, "
+            "and all such losses become the same: there is a function that computes log P at once.",
         ),
         "score": Mistake(
             _by_loss(lambda scores, label: -_pick(scores, label)),
@@ -1631,13 +1683,22 @@ def _code_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(55)
 
     def case(
-        source: torch.Generator, kind: str, sizes: tuple[int, int, int], n_steps: int, lr: float, l2: float, note: str
+        source: torch.Generator,
+        kind: str,
+        sizes: tuple[int, int, int],
+        n_steps: int,
+        lr: float,
+        l2: float,
+        note: str,
+        drawn_by: str = "generator",
+        length: float = 1.0,
     ) -> Case:
         n_codes, n_numbers, side = sizes
+        generator_network = _drawn(source, drawn_by, (n_numbers, 1, 1), 3 * side**2)
         arguments = {
-            "generator_network": _drawn(source, "generator", (n_numbers, 1, 1), 3 * side**2),
+            "generator_network": replace(generator_network, training=drawn_by != "generator"),
             "score": _drawn(source, f"score_{kind}", (3, side, side), n_classes=1),
-            "start_code": torch.randn(n_codes, n_numbers, generator=source),
+            "start_code": length * torch.randn(n_codes, n_numbers, generator=source),
             "n_steps": n_steps,
             "lr": lr,
             "l2": l2,
@@ -1646,6 +1707,8 @@ def _code_cases(generator: torch.Generator) -> Iterator[Case]:
 
     yield case(fixed, "quadratic", (1, 4, 4), 1, 0.3, 0.0, "one code of four numbers, no penalty")
     yield case(fixed, "conv", (2, 5, 6), 4, 0.2, 0.3, "two codes of five numbers and a penalty")
+    note = "two long codes of six numbers, a generator that draws any numbers, in train mode"
+    yield case(fixed, "quadratic", (2, 6, 4), 3, 0.01, 0.1, note, drawn_by="linear_generator", length=4.0)
     yield case(generator, "quadratic", (3, 6, 4), 5, 0.5, 0.1, "three codes of six numbers, long steps, a penalty")
     yield case(generator, "inplace", (2, 3, 6), 3, 0.2, 0.5, "two codes of three numbers, ReLUs in place, a penalty")
 
@@ -1712,6 +1775,10 @@ def _image_moved(
         start = generator_network(start_code)
     image, scores = _climbed(score, start, n_steps, lr, l2)
     return image, scores, start_code.clone()
+
+
+def _image_clipped(generator_network: Function, score: Function, start: Tensor, **options: Any) -> CodeClimb:
+    return _code_climbed(lambda z: generator_network(z).clamp(0, 1), score, start, **options)
 
 
 def _image_of_the_code_before(*arguments: Any, **options: Any) -> CodeClimb:
@@ -1821,6 +1888,11 @@ MAXIMIZE_IN_CODE_SPACE = Exercise(
         "penalty_without_step": Mistake(
             _with_options(_code_climbed, l2=lambda options: options["l2"] / options["lr"]),
             "the length of the step, `lr`, counts for the gradient of the whole objective: your penalty misses it.",
+        ),
+        "image_clipped": Mistake(
+            _image_clipped,
+            "you clipped the images of the generator to [0, 1]. Nothing is clipped here: what the generator draws is "
+            "what the score sees.",
         ),
         "code_clipped": Mistake(
             partial(_code_climbed, keep=lambda z: z.clamp(0, 1)),
@@ -1965,6 +2037,10 @@ def _dead_cases(generator: torch.Generator) -> Iterator[Case]:
     values[0, [6, 8]] = 0.0  # alive, although their largest number is 0
     yield drawn
     yield Case({"activations": torch.zeros(3, 4, 2, 2)}, "a layer in which everything is dead")
+    values = torch.zeros(2, 5, 1, 2)
+    values[:, 1] = torch.tensor([1.0, -1.0])  # alive, although each image's mean is 0
+    values[1, 2:4, 0, 0] = 1e-8  # alive, although faint
+    yield Case({"activations": values}, "a map with both signs, and two faint ones")
 
 
 def _share(values: Tensor) -> float:
@@ -2016,6 +2092,15 @@ DEAD_SHARE = Exercise(
             lambda activations: _share((_flat(activations) <= 0).all(2).all(0)),
             "you counted negative units as dead. Dead is what is exactly 0; behind a ReLU this is the same, but not "
             "everywhere.",
+        ),
+        "mean_of_places": Mistake(
+            lambda activations: _share((_flat(activations).mean(2) == 0).all(0)),
+            "you took the mean over the places before you asked. Positive and negative numbers of a map may cancel "
+            "out: ask each number.",
+        ),
+        "faint": Mistake(
+            lambda activations: _share(_flat(activations).abs().amax((0, 2)) < 1e-6),
+            "you counted units as dead that are only small. Dead is what is exactly 0: what is small still learns.",
         ),
         "largest_is_zero": Mistake(
             lambda activations: _share(_flat(activations).amax((0, 2)) == 0),

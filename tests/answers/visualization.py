@@ -545,7 +545,6 @@ ALTERNATIVES: dict[str, dict[str, Callable[..., Any]]] = {
     "occlusion_loss": {
         "cross entropy": loss_by(each_loss),
         "logsumexp": loss_by(loss_by_logsumexp),
-        "softmax and log": loss_by(loss_by_probabilities),
     },
     "maximize_activation": {
         "backward": climb_by(),
@@ -603,8 +602,10 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("occlusion_loss", "windows_beyond"): loss_by(each_loss, lambda size, window, stride: range(0, size, stride)),
     ("occlusion_loss", "black_by_default"): loss_by(each_loss, default=0.0),
     ("occlusion_loss", "score"): loss_by(lambda scores, classes: -scores.gather(1, classes[:, None])[:, 0]),
-    ("occlusion_loss", "base_two"): loss_by(
-        lambda scores, classes: -scores.softmax(1).gather(1, classes[:, None])[:, 0].log2()
+    ("occlusion_loss", "base_two"): loss_by(lambda scores, classes: each_loss(scores, classes) * 1.4426950408889634),
+    ("occlusion_loss", "log_of_zero"): loss_by(loss_by_probabilities),
+    ("occlusion_loss", "log_of_almost_zero"): loss_by(
+        lambda scores, classes: -torch.log(scores.softmax(1).gather(1, classes[:, None])[:, 0] + 1e-8)
     ),
     ("maximize_activation", "accumulated"): climb_by(reset=False),
     ("maximize_activation", "without_the_end"): climb_by(early=True),

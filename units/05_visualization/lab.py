@@ -205,7 +205,8 @@ plotting.image_grid(
 #
 # **Write** `feature_maps`. `layers` is a list of names, such as `["0", "10"]`; `model.get_submodule(name)` is the layer
 # of that name, also in networks whose layers have names like `"features.3"`. A ReLU may work in place
-# (`nn.ReLU(inplace=True)`): it overwrites what the layer before it has given. Your maps must not be overwritten.
+# (`nn.ReLU(inplace=True)`): it overwrites what the layer before it has given. Your maps must not be overwritten. A hook
+# that you register must be gone afterwards, also when the network raises an error; one that was there before must stay.
 #
 # **Shapes:** a dict from name to activation: `(N, K, h, w)` for a layer with `K` maps, `(N, K)` for a dense one.
 #
@@ -490,7 +491,8 @@ plotting.method_grid(
 #
 # **Write** `occlusion_loss`. The windows lie as in exercises 3 and 4, and cover all channels with `baselines`, which is
 # grey (0.5) if nothing else is given. `label` is the class in the loss, an `int` or a `LongTensor` `(N,)`: the caller
-# decides whether it is $K$ or $Q$.
+# decides whether it is $K$ or $Q$. The loss must be right also where the scores lie hundreds apart, and $P$ is 0 in 32
+# bits.
 #
 # **Shapes:** images `(N, C, H, W)` give one number a window, `(N, rows, columns)`, as the windows lie in the image.
 #
@@ -648,7 +650,7 @@ plotting.matrices(
 # %% [markdown]
 # On the way to a high $P_1$ the second pixel moves twice as fast as the first: not towards class 1, but away from class
 # 2. The printed lines show the same on the zoo. Who climbs on the score of `cup` gets a high score, and nobody asks
-# what the other classes do: the best of them grows as well. Who climbs on $\log P$ keeps it down, and stops early: once
+# what the other classes do: the best of them grows as well. Who climbs on $\log P$ keeps it down, and slows down: once
 # $P$ is close to 1, its gradient is close to 0. Such an image shows what speaks against the others as well as what
 # speaks for a cup. So it is the score that is maximized.
 
@@ -874,6 +876,8 @@ unit["maximize_in_code_space"].check(maximize_in_code_space, seed=56)
 
 # %%
 model = models.load("zoo")
+goals = torch.tensor([zoo.CLASSES.index(name) for name in ("ring", "glass", "zebra", "star")])
+score = visualization.class_score(model, goals)
 generator_network = models.load("zoo-generator")
 codes = torch.randn(4, generator_network[0].in_features, generator=torch.Generator().manual_seed(1))
 found, scores_on_the_way, _ = maximize_in_code_space(generator_network, score, codes, n_steps=60, lr=1.0)
@@ -895,8 +899,9 @@ plotting.image_grid(
 # %% [markdown]
 # ## Exercise 9: dead units (3 points, difficulty 1 of 5, 10 minutes)
 #
-# A unit behind a ReLU is **dead** if it gives 0 for every image: then no gradient reaches its weights, and it never
-# comes back. A unit that is 0 for many images but not for all only sleeps; a ReLU is there for that.
+# A unit behind a ReLU is **dead** if it gives 0 for every image: then no gradient reaches its weights, and as long as
+# the layers below stay as they are, it does not come back. A unit that is 0 for many images but not for all only
+# sleeps; a ReLU is there for that.
 #
 # **Write** `dead_share`: the share of the units of a layer that are exactly 0 for all images of the batch. In a layer
 # with maps, the unit is the map: it is dead if it is 0 at all places for all images.
@@ -959,8 +964,8 @@ display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # Many zeros are healthy, and in the convolutions no map is dead. But of the 64 units in the last hidden layer of `zoo`
-# and of `zoo-alex` about half never answer to anything: these networks classify well all the same, with fewer units
-# than they have.
+# and of `zoo-alex` about half answer to none of these 200 images: these networks classify well all the same, with fewer
+# units than they have.
 
 # %% [markdown]
 # ## Exercise 10: how a gradient shrinks (2 points, difficulty 1 of 5, 10 minutes)
@@ -1269,7 +1274,7 @@ plotting.curves(
 # %% [markdown]
 # ## Your functions and others'
 #
-# Four of your functions have a counterpart in a library. From here on each of your functions is used if it passes its
+# Some of your functions have a counterpart in a library. From here on each of your functions is used if it passes its
 # check, and otherwise the one of `course_utils` is; the list says which.
 
 # %%
