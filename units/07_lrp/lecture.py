@@ -4,7 +4,7 @@
 # {{colab_badge}}
 #
 # Unit 06 asked what would *change* a score. This unit asks where the score *came from*, and keeps accounts: what a
-# layer receives it hands down, until every pixel has its share. About 120 minutes, or two lectures of 60; lab 07
+# layer receives it hands down, until every pixel has its share. About 140 minutes, or two lectures of 70; lab 07
 # follows.
 #
 # **After this unit you can**
@@ -478,7 +478,7 @@ for epsilon in (0.01, 0.05, 0.1, 0.2):
 # | $\epsilon$ | $\dfrac{a_j w_{jk}}{z_k + \epsilon\,\mathrm{sign}\,z_k}$ | but for biases and $\epsilon$ |
 # | $\gamma$ | $\dfrac{a_j (w_{jk} + \gamma w_{jk}^+)}{\sum_{0,j} a_j (w_{jk} + \gamma w_{jk}^+)}$ | but for biases |
 # | $z^+$ | $\dfrac{a_j w_{jk}^+}{\sum_{j} a_j w_{jk}^+}$ | yes, where anything speaks for $k$ |
-# | $z^{\mathcal{B}}$ (box) | $\dfrac{q_{jk}}{\sum_j q_{jk}}$ | yes |
+# | $z^{\mathcal{B}}$ (box) | $\dfrac{q_{jk}}{\sum_j q_{jk}}$ | yes, where anything speaks for $k$ |
 # | $\alpha\beta$ | $\alpha \dfrac{p_{jk}^+}{\sum p_{jk}^+} - \beta \dfrac{p_{jk}^-}{\sum p_{jk}^-}$ | see below |
 #
 # with $p_{jk} = a_j w_{jk}$ and $q_{jk} = a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-$ for inputs between $l_j$ and
@@ -514,9 +514,10 @@ for name, rule in rules.items():
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### $\epsilon$: less noise, less relevance
 #
-# Where $z_k$ is the small difference of large contributions, LRP-0 hands down huge shares of both signs: noise.
-# $\epsilon$ damps a neuron by the factor $\frac{|z_k|}{|z_k| + \epsilon}$: much where $z_k$ is small, hardly where it
-# is large.
+# In a ReLU network the divisions of LRP-0 cancel (part 3): its map is the gradient, times the input, and a gradient
+# jumps about from pixel to pixel. A neuron that is on by a hair takes part in it like any other. $\epsilon$ damps a
+# neuron by the factor $\frac{|z_k|}{|z_k| + \epsilon}$: much where $z_k$ is small, hardly where it is large. So the
+# faint ones no longer count.
 #
 # By hand, $\epsilon = 4$: at the output $s = 12 / (12 + 4) = 0.75$, so $R = [3 \;\; 3 \;\; 0]$. Then
 # $s = [3/8 \;\; 3/6 \;\; 0]$ and $R = [2 \cdot 0.375 - 2 \cdot 0.5 \;\;\; 2 \cdot 0.375 + 3 \cdot 0.5] =
@@ -582,7 +583,7 @@ plotting.curves(
 #
 # **$z^+$** looks at what speaks for a neuron, and at nothing else. By hand: at the output $4$ and $4$ of $8$, so
 # $[6 \;\; 6 \;\; 0]$; the first hidden neuron $2 : 2$, the second only through input 2: $R = [3 \;\; 9]$. The sum is
-# 12: nothing is absorbed, and nothing is ever negative. It wants $a \geq 0$, as behind a ReLU.
+# 12: nothing is absorbed, and from a positive score nothing negative comes. It wants $a \geq 0$, as behind a ReLU.
 #
 # **$z^{\mathcal{B}}$** is for the pixels. A pixel is not "off" at 0: black is a colour like others. The box $[l, h]$
 # says in which range pixels lie, $[0, 1]$ for ours. Each weight is measured from the end of the box that speaks
@@ -598,10 +599,14 @@ plotting.curves(
 R_box = propagate(small[0], x, R_hidden, ZBox(0.0, 3.0))
 assert R_box.tolist() == [[3, 5]] and R_box.sum() == R_hidden.sum()
 for low, high in ((0.0, 3.0), (0.0, 10.0), (1.0, 2.0)):
-    print(f"box [{low:g}, {high:g}]: R = {propagate(small[0], x, R_hidden, ZBox(low, high))[0].tolist()}")
+    R_box = propagate(small[0], x, R_hidden, ZBox(low, high))
+    print(f"box [{low:g}, {high:g}]: R = {R_box[0].tolist()}, sum {R_box.sum():g}")
+assert R_box.tolist() == [[4, 0]]
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **What to see:** the sum is kept, and the box decides the shares. It is your statement about what pixels can be.
+# **What to see:** the box decides the shares. It is your statement about what pixels can be. The sum is kept as long as
+# anything speaks for a neuron. In the box $[1, 2]$ nothing speaks for the second one: input 1 is as large as it can be,
+# input 2 as small. Its relevance of 4 goes to nobody.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### $\alpha\beta$: for and against, kept apart
@@ -749,7 +754,9 @@ except ValueError as error:
 # | **lower** layers | $\gamma$ | what matters is whole parts of the image, not single specks: spread evenly |
 # | **first** layer | $z^{\mathcal{B}}$ | its inputs are pixels: black is a value, not an absence |
 #
-# `composite(model)` writes this down for a network, as a dict from layer name to rule, which you may change.
+# `composite(model)` writes this down for a network, as a dict from layer name to rule, which you may change. Its
+# $\epsilon$ of $10^{-6}$ only guards the division: how much is faint depends on the size of $z$ in your network, so
+# choose it, as in `composite(net, middle=Epsilon(0.25))`.
 
 # %% slideshow={"slide_type": "fragment"}
 rules_of_net = composite(net)
@@ -757,6 +764,12 @@ for name, rule in rules_of_net.items():
     print(f"{name:>3} {type(net.get_submodule(name)).__name__:8} {rule}")
 R_pixels, R_layers = lrp(net, images, labels, rules_of_net, return_layers=True)
 assert torch.equal(R_pixels, lrp(net, images, labels))  # the composite is the default
+damped = lrp(net, images, labels, composite(net, middle=Epsilon(0.25)))
+changed = (damped - R_pixels).abs().max() / R_pixels.abs().max()
+undamped = lrp(net, images, labels, composite(net, middle=Epsilon(0.0)))
+print(f"epsilon in the middle: 0.25 changes the map by up to {changed:.0%} of its largest value,", end=" ")
+print(f"0 in place of 1e-6 by {(undamped - R_pixels).abs().max() / R_pixels.abs().max():.0e}")
+assert changed > 0.1
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
@@ -919,7 +932,8 @@ plotting.method_grid(four, four_maps, heading="Relevance of the pixels for '4'")
 # missing in the sum.
 #
 # The composite puts relevance on the black paper, too: it is the box rule that asks what a black pixel contributes by
-# *not* being ink. The other rules multiply by $a_j = 0$ there.
+# *not* being ink. The other rules multiply by $a_j = 0$ there. Its sum is larger than the score: a negative bias takes
+# a negative share, so that more than everything is handed down.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### What speaks for the other classes?
@@ -1107,18 +1121,33 @@ plotting.curves(
 # Choose rules, an image, the class that is asked for, and move $\epsilon$ and $\gamma$. The bars are the sums of the
 # relevance in each layer, the dashed line is the score. (Where widgets do not run, you see the first picture.)
 #
-# > **Think first:** Which slider can bring the bar of the pixels up to the score? Which one can only lower it?
+# > **Think first:** What does each slider do to the bar of the pixels? Can one of them bring it up to the score?
 #
 # <details><summary>Answer</summary>
 #
-# $\epsilon$ only absorbs more. $\gamma$ brings the sum nearer to the score: the positive contributions alone are
-# large beside the bias, while their difference to the negative ones is not. But a positive bias is favoured like a
-# positive weight and keeps a share.
+# A large $\epsilon$ absorbs nearly everything. A small one may also *raise* the sum a little: it damps relevance of
+# both signs, and where more of the negative goes, more of the positive is left. $\gamma$ raises the sum as a rule: the
+# positive contributions alone are large beside the bias, while their difference to the negative ones is not. But a
+# positive bias is favoured like a positive weight and keeps a share: no $\gamma$ brings the sum up to the score. The
+# cell below has the numbers.
 #
 # </details>
 
 # %% slideshow={"slide_type": "fragment"}
 explorer(net, images, labels, objects)
+
+# %% slideshow={"slide_type": "skip"}
+pixel_sums = {
+    f"{name} {value:4}": lrp(net, images, labels, rule(value)).sum((1, 2, 3))
+    for name, rule, values in (("epsilon", Epsilon, (0.0, 0.05, 0.25, 1.0)), ("gamma", Gamma, (0.1, 0.25, 1.0, 5.0)))
+    for value in values
+}
+for setting, values in pixel_sums.items():
+    print(setting, " sums:", ", ".join(f"{name} {value:.2f}" for name, value in zip(names, values, strict=True)))
+print("scores:            ", ", ".join(f"{name} {value:.2f}" for name, value in zip(names, own_scores, strict=True)))
+assert (pixel_sums["epsilon  1.0"] < 0.5 * pixel_sums["epsilon  0.0"]).all()
+assert (pixel_sums["epsilon 0.05"] > pixel_sums["epsilon  0.0"]).any()
+assert all((values < 0.8 * own_scores).all() for values in pixel_sums.values())
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Does the map lie on the object?
@@ -1534,7 +1563,7 @@ if zennit_is_here:
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see** (zennit's lines appear where it is installed): on $\epsilon$ all agree. On $z^+$, and captum on
-# $\gamma$, they differ from us by several percent of the largest relevance, and not at all without biases: the bias
+# $\gamma$, they differ from us by 7 to 20 percent of the largest relevance, and not at all without biases: the bias
 # is the whole difference. We follow the slides: a bias is the weight of the formal neuron 0 and is treated as every
 # weight; in $z^+$ it is 0, as in the slide's code. zennit's $\gamma$ agrees with ours while the score is positive;
 # for a negative $z_k$ it favours what speaks against, where the slides' formula has no such case. When you report a
@@ -1547,12 +1576,12 @@ if zennit_is_here:
 # 2. $c$ is a gradient with $s$ held constant, so every layer that has a backward pass has an LRP pass.
 # 3. Conservation is an account. Biases take $\sum_k b_k s_k$ and $\epsilon$ takes
 #    $\sum_k \epsilon\,\mathrm{sign}(z_k) s_k$; with both on the list the sum is exact. $z^+$ and the box keep
-#    everything, $\alpha\beta$ can even make relevance.
+#    everything that something speaks for, $\alpha\beta$ and negative biases can even make relevance.
 # 4. LRP-0 is input x gradient in ReLU networks. $\epsilon$ drops faint contributions, $\gamma$ favours positive ones,
 #    $z^+$ sees only these, the box is for pixels.
 # 5. Divide with care: 0 / 0 is 0, and $\epsilon$ has the sign of $z$.
-# 6. The composite (0, $\epsilon$, $\gamma$, box from top to bottom) does well on the zoo and badly on the digits.
-#    Check, always.
+# 6. The composite (0, $\epsilon$, $\gamma$, box from top to bottom; on the digits, with two convolutions, no $\gamma$)
+#    does well on the zoo and badly on the digits. Check, always.
 # 7. LRP proposes, occlusion and counterfactuals decide. It gave the tag away, and the handle when it was asked for
 #    the difference.
 # 8. A map that is conservative may still say nothing about the class ($z^+$), and two ways to write one function may
