@@ -75,9 +75,13 @@ register_network("dense_layer")(lambda shape, n_classes: nn.Linear(shape[0], n_c
 register_network("dense_layer_without_bias")(lambda shape, n_classes: nn.Linear(shape[0], n_classes, bias=False))
 register_network("conv_layer")(lambda shape, n_classes: nn.Conv2d(shape[0], n_classes, 3, padding=1))
 register_network("strided_conv_layer")(lambda shape, n_classes: nn.Conv2d(shape[0], n_classes, (3, 2), stride=2))
+register_network("grouped_conv_layer")(
+    lambda shape, n_classes: nn.Conv2d(shape[0], n_classes, 3, padding=1, dilation=2, groups=2)
+)
 register_network("max_pool_layer")(lambda shape, n_classes: nn.MaxPool2d(2))
 register_network("overlapping_max_pool_layer")(lambda shape, n_classes: nn.MaxPool2d(3, stride=2, padding=1))
 register_network("average_pool_layer")(lambda shape, n_classes: nn.AvgPool2d(2))
+register_network("overlapping_average_pool_layer")(lambda shape, n_classes: nn.AvgPool2d(3, stride=2, padding=1))
 register_network("adaptive_pool_layer")(lambda shape, n_classes: nn.AdaptiveAvgPool2d(1))
 register_network("relu_layer")(lambda shape, n_classes: nn.ReLU())
 register_network("flatten_layer")(lambda shape, n_classes: nn.Flatten())
@@ -521,6 +525,10 @@ def _layer_cases(generator: torch.Generator, options: Sequence[Mapping[str, floa
     negative["weight"][0] = -negative["weight"][0].abs()
     negative["bias"][0] = 0.0
     yield case(negative, "an output with negative weights only")
+    positive = _drawn_layer(fixed, 2, 3, 4)
+    positive["weight"][0], positive["bias"][0] = positive["weight"][0].abs(), positive["bias"][0].abs()
+    for _ in options:
+        yield case(positive, "an output with positive weights only")
     first = _drawn_layer(generator, 3, 5, 6)
     for _ in options:
         yield case(first, "three images")
@@ -1642,7 +1650,21 @@ def _propagate_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(
         fixed, "conv_layer", (3, 4, 4), 2, box, "a convolution, a box from -0.5 to 1.5", 2, lambda a: 2 * a - 0.5
     )
+    yield case(fixed, "dense_layer", (4, 1, 1), 3, RuleOf("z+"), "a dense layer, z+")
+    yield case(
+        fixed,
+        "dense_layer",
+        (3, 1, 1),
+        6,
+        rule,
+        "a dense layer, alpha = 2, beta = 1, some outputs with one sign only",
+        3,
+    )
+    yield case(fixed, "grouped_conv_layer", (4, 6, 5), 2, small, "a convolution with dilation and groups")
+    yield case(fixed, "strided_conv_layer", (2, 6, 6), 3, zero, "a convolution in steps of 2 that leaves a row over")
     yield case(fixed, "max_pool_layer", (2, 4, 6), 1, small, "max pooling")
+    yield case(fixed, "max_pool_layer", (2, 4, 4), 1, zero, "max pooling, some windows all 0", 2, with_zeros)
+    yield case(fixed, "overlapping_average_pool_layer", (2, 5, 6), 1, zero, "average pooling with overlapping windows")
     yield case(fixed, "average_pool_layer", (2, 4, 6), 1, zero, "average pooling")
     yield case(fixed, "relu_layer", (2, 3, 3), 1, small, "a ReLU", 2, lambda a: 2 * a - 1)
     yield case(fixed, "flatten_layer", (2, 3, 4), 1, small, "a flatten layer")
@@ -2459,7 +2481,7 @@ def _deletion_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(fixed, "conv", (1, 8, 8), 1, 2, "one grey image", n_steps=4, baselines=0.0)
     yield case(fixed, "conv", (3, 8, 8), 2, None, "two colour images, a target for each", n_steps=8, baselines=0.5)
     yield case(fixed, "gap", (3, 6, 8), 3, 1, "three images, one target for all", n_steps=16, baselines=1.0)
-    yield case(fixed, "conv", (3, 6, 6), 2, None, "two images, no steps and no baselines given")
+    yield case(fixed, "conv", (3, 6, 8), 2, None, "two images, no steps and no baselines given")
     yield case(generator, "inplace", (3, 8, 6), 3, None, "three images", n_steps=6, baselines=0.25)
     yield case(generator, "conv", (2, 8, 8), 2, 0, "two images", n_steps=64, baselines=0.5)
     yield case(

@@ -641,7 +641,33 @@ def padded_box(layer: nn.Module, activations: Tensor, relevance: Tensor, rule: R
     return propagate_by_clone(layer, activations, relevance, wider)
 
 
+def alpha_beta_without_alpha(
+    weight: Tensor, bias: Tensor, activations: Tensor, relevance: Tensor, alpha: float = 2.0, beta: float = 1.0
+) -> Tensor:
+    """All of R, and not alpha R, where nothing speaks against an output."""
+    plus, minus = weight.clamp(min=0), weight.clamp(max=0)
+    for_it = activations @ plus.T + bias.clamp(min=0)
+    against = activations @ minus.T + bias.clamp(max=0)
+    share = relevance * torch.where(against == 0, 1.0, alpha)
+    s, t = (
+        torch.where(z == 0, 0.0, r / torch.where(z == 0, 1.0, z)) for r, z in ((share, for_it), (relevance, against))
+    )
+    return activations * (s @ plus - beta * t @ minus)
+
+
+def max_pool_by_division(layer: nn.Module, activations: Tensor, relevance: Tensor, rule: Rule) -> Tensor:
+    """a times the gradient of R / z, which hands nothing down in a window of zeros."""
+    if not isinstance(layer, nn.MaxPool2d):
+        return package.propagate(layer, activations, relevance, rule)
+    a = activations.clone().requires_grad_()
+    z = layer(a)
+    s = torch.where(z == 0, 0.0, relevance / torch.where(z == 0, 1.0, z)).detach()
+    return activations * torch.autograd.grad(z, a, s)[0]
+
+
 REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
+    "alpha only where something speaks against": ("lrp_alpha_beta", alpha_beta_without_alpha, "numbers are not"),
+    "max pooling by division": ("propagate", max_pool_by_division, "numbers are not"),
     "numbers that grow with R squared": (
         "divide",
         lambda relevance, z, epsilon=1e-6: divide_in_place(relevance * relevance.abs(), z, epsilon),

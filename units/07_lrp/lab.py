@@ -880,7 +880,8 @@ plotting.method_grid(
 #   bias are those of exercises 5 to 9. $0/0 = 0$. A layer may have no bias (`layer.bias is None`). Outside the box the
 #   activations are at least 0.
 # - **average pooling:** it is a layer whose weights are all the same, so that LRP-0 shares out in proportion to $a_j$,
-#   whatever `rule` is; a window of zeros hands nothing down.
+#   whatever `rule` is; a window of zeros hands nothing down. (The package adds the $\epsilon$ of an `Epsilon`, too.
+#   The check asks for neither.)
 # - **max pooling:** all goes to the winner of the window, and where windows overlap, what an input wins is added up.
 # - **ReLU and dropout** (in eval mode) hand on what comes. **Flatten** puts it back in place.
 #
@@ -1032,7 +1033,8 @@ plotting.heatmap_grid(
 #
 # - `rules` is one rule for all layers; or a dict layer name -> rule, where a layer that it lacks gets `Epsilon()`; or
 #   `None`, and then it is `composite(model)`, which gives such a dict.
-# - Average pooling shares out by LRP-0: its rule is `Epsilon(0.0)`.
+# - Average pooling shares out by LRP-0: its rule is `Epsilon(0.0)`. (Where one `Epsilon(epsilon)` is given for all
+#   layers, the package stabilises average pooling with it, too. The check asks for neither.)
 # - A batch norm behind a convolution is folded into it: `fuse_conv_bn_eval(convolution, norm)` returns one convolution
 #   that computes both. It has the rule of the convolution.
 # - With `return_layers=True` the result is a pair: the relevance of the pixels, and a dict with `"inputs"` and the name
