@@ -515,6 +515,14 @@ def test_list_that_is_changed_is_told_so() -> None:
     assert "changed the list `iterable` itself" in told
 
 
+def test_dict_that_is_changed_is_told_so() -> None:
+    exercise = Exercise("e", sum, lambda generator: [Case({"iterable": {1: "one", 2: "two"}}, "a dict")], {})
+    exercise.check(sum)
+    for change in ({3: "three"}, {1: "uno"}):
+        told = message_of(exercise, lambda iterable, change=change: (iterable.update(change), 3)[1])
+        assert "changed the dict `iterable` itself" in told
+
+
 def endless() -> list[Any]:
     items: list[Any] = []
     items.append(items)

@@ -734,7 +734,9 @@ class _Watch:
             for tensor in (value if isinstance(value, tuple | list) else [value])
             if isinstance(tensor, Tensor)
         ]
-        self.lists = [(name, value, list(value)) for name, value in arguments.items() if isinstance(value, list)]
+        self.containers = [
+            (name, value, _contents(value)) for name, value in arguments.items() if isinstance(value, list | dict)
+        ]
         self.models = {name: value for name, value in arguments.items() if isinstance(value, nn.Module)}
         self.settings = {name: _settings(model) for name, model in self.models.items()}
         self.weights = {name: [p.detach().clone() for p in model.parameters()] for name, model in self.models.items()}
@@ -753,9 +755,11 @@ class _Watch:
                     f"your function switched on requires_grad on the caller's `{name}`. "
                     f"Work on a copy, which has its own: a detached clone."
                 )
-        for name, items, before in self.lists:
-            if len(items) != len(before) or any(now is not then for now, then in zip(items, before, strict=True)):
-                return f"your function changed the list `{name}` itself, in place. Work on a copy."
+        for name, container, before in self.containers:
+            after = _contents(container)
+            if len(after) != len(before) or any(now is not then for now, then in zip(after, before, strict=True)):
+                kind = type(container).__name__
+                return f"your function changed the {kind} `{name}` itself, in place. Work on a copy."
         for name, model in self.models.items():
             if change := _difference_of_settings(self.settings[name], _settings(model)):
                 return (
@@ -777,6 +781,13 @@ class _Watch:
         if torch.is_grad_enabled() != self.gradients:
             return "your function left autograd switched off (or on) for everyone after it."
         return None
+
+
+def _contents(container: list | dict) -> list[Any]:
+    """Return the items of a list, or the keys and values of a dict."""
+    if isinstance(container, dict):
+        return [part for item in container.items() for part in item]
+    return list(container)
 
 
 def _same(now: Tensor, before: Tensor) -> bool:

@@ -592,6 +592,9 @@ def _divide_cases(generator: torch.Generator) -> Iterator[Case]:
     yield Case({"relevance": relevance, "z": with_zeros, "epsilon": 0.0}, "two z that are 0, epsilon = 0")
     yield Case({"relevance": relevance, "z": with_zeros, "epsilon": 0.25}, "two z that are 0, epsilon = 0.25")
     yield Case({"relevance": relevance, "z": z}, "four outputs, no epsilon given")
+    yield Case({"relevance": relevance, "z": with_zeros}, "two z that are 0, no epsilon given")
+    small = torch.tensor([[3e-4, -1e-4, 2.0]])
+    yield Case({"relevance": 2 * small, "z": small, "epsilon": 0.0}, "two z that are small, epsilon = 0")
     for epsilon in (0.0, 0.1, 2.0):
         z = torch.randn(2, 3, 4, generator=generator)
         z = z + 0.2 * torch.where(z >= 0, 1.0, -1.0)

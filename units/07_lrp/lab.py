@@ -58,6 +58,7 @@
 #
 # When the lab is graded, the same check runs once more on other layers and networks. So do not fit your code to the
 # cases: follow the formula. Your function must also leave everything as it was: the tensors, the network, its hooks.
+# (One trace is let pass: `.backward()` fills the `.grad` of the weights, which `torch.autograd.grad` leaves alone.)
 #
 # Below each check are hints, folded, each headed by what you may see. The first one gives away the least. After them a
 # picture shows what your own function sees. All exercises go on with `course_utils` where they need another method, so
