@@ -780,45 +780,6 @@ def _epsilon_cases(generator: torch.Generator) -> Iterator[Case]:
     yield Case({**cancelling, "epsilon": 0.0}, "products that cancel, so that z = 0, epsilon = 0")
 
 
-def _epsilon_cases(generator: torch.Generator) -> Iterator[Case]:
-    options = [{"epsilon": 0.25}, {}, {"epsilon": 0.0}, {"epsilon": 1.0}]
-    yield from _layer_cases(generator, options)
-    cancelling = {
-        "weight": torch.tensor([[2.0, -1.0], [1.0, 3.0]]),
-        "bias": torch.tensor([0.0, -0.5]),
-        "activations": torch.tensor([[1.0, 2.0], [0.5, 1.0]]),
-        "relevance": torch.tensor([[3.0, -1.0], [1.0, 2.0]]),
-    }
-    yield Case({**cancelling, "epsilon": 0.5}, "products that cancel, so that z = 0, epsilon = 0.5")
-    yield Case({**cancelling, "epsilon": 0.0}, "products that cancel, so that z = 0, epsilon = 0")
-
-
-def _epsilon_cases(generator: torch.Generator) -> Iterator[Case]:
-    options = [{"epsilon": 0.25}, {}, {"epsilon": 0.0}, {"epsilon": 1.0}]
-    yield from _layer_cases(generator, options)
-    cancelling = {
-        "weight": torch.tensor([[2.0, -1.0], [1.0, 3.0]]),
-        "bias": torch.tensor([0.0, -0.5]),
-        "activations": torch.tensor([[1.0, 2.0], [0.5, 1.0]]),
-        "relevance": torch.tensor([[3.0, -1.0], [1.0, 2.0]]),
-    }
-    yield Case({**cancelling, "epsilon": 0.5}, "products that cancel, so that z = 0, epsilon = 0.5")
-    yield Case({**cancelling, "epsilon": 0.0}, "products that cancel, so that z = 0, epsilon = 0")
-
-
-def _epsilon_cases(generator: torch.Generator) -> Iterator[Case]:
-    options = [{"epsilon": 0.25}, {}, {"epsilon": 0.0}, {"epsilon": 1.0}]
-    yield from _layer_cases(generator, options)
-    cancelling = {
-        "weight": torch.tensor([[2.0, -1.0], [1.0, 3.0]]),
-        "bias": torch.tensor([0.0, -0.5]),
-        "activations": torch.tensor([[1.0, 2.0], [0.5, 1.0]]),
-        "relevance": torch.tensor([[3.0, -1.0], [1.0, 2.0]]),
-    }
-    yield Case({**cancelling, "epsilon": 0.5}, "products that cancel, so that z = 0, epsilon = 0.5")
-    yield Case({**cancelling, "epsilon": 0.0}, "products that cancel, so that z = 0, epsilon = 0")
-
-
 _EPSILON_DIVISIONS = (
     "unsigned",
     "magnitude",
@@ -2057,12 +2018,6 @@ def _first_rule(model: nn.Module, rules: Any) -> Callable[[str], lrp.Rule]:
 def _last_rule(model: nn.Module, rules: Any) -> Callable[[str], lrp.Rule]:
     of, last = _rule_of(model, rules), str(len(model) - 1)
     return lambda name: of(last)
-
-
-def _others_by_zero(model: nn.Module, rules: Any) -> Callable[[str], lrp.Rule]:
-    if not isinstance(rules, Mapping):
-        return _rule_of(model, rules)
-    return lambda name: rules.get(name, lrp.Epsilon(0.5))
 
 
 def _others_by_composite(model: nn.Module, rules: Any) -> Callable[[str], lrp.Rule]:

@@ -1379,14 +1379,6 @@ def _unit_length(gradient: Tensor) -> Tensor:
     return gradient / sizes.view(-1, *[1] * (gradient.dim() - 1))
 
 
-def _of_image(change: Callable[[Tensor], Tensor]) -> Callable[..., Climb]:
-    def changed(*arguments: Any, **options: Any) -> Climb:
-        image, scores = _climbed(*arguments, **options)
-        return change(image), scores
-
-    return changed
-
-
 def _of_scores(change: Callable[[Tensor], Tensor]) -> Callable[..., Climb]:
     def changed(*arguments: Any, **options: Any) -> Climb:
         image, scores = _climbed(*arguments, **options)
