@@ -176,6 +176,17 @@ def check_dtype(model: nn.Module, inputs: Tensor) -> None:
         raise TypeError(f"inputs are {inputs.dtype}, but the model computes in {dtype}: use inputs.to({dtype})")
 
 
+def check_call(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
+    """Check what every method is given, a model, images (N, C, H, W) and a target; return one class an image, (N,).
+
+    Raises:
+        TypeError, ValueError: as `check_model`, `check_inputs`, `check_dtype` and `check_target`.
+    """
+    check_model(model)
+    check_dtype(model, check_inputs(inputs))
+    return check_target(target, len(inputs)).to(inputs.device)
+
+
 def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
     """Find a layer of the model by its name, or its name by the module.
 
@@ -206,12 +217,13 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module
     raise ValueError(f"model has no layer {came}; its layers are: {known}")
 
 
-def check_baselines(baselines: float | Tensor | None, inputs: Tensor) -> Tensor:
+def check_baselines(baselines: float | Tensor | None, inputs: Tensor, name: str = "baselines") -> Tensor:
     """Return the baselines with the shape of `inputs`.
 
     Args:
         baselines: None (zeros, a black image), a number, or a tensor (1, C, H, W) or (N, C, H, W).
         inputs: (N, C, H, W).
+        name: how the caller calls this argument.
 
     Returns:
         (N, C, H, W), a view not to be written to, of the dtype and on the device of `inputs`.
@@ -223,11 +235,11 @@ def check_baselines(baselines: float | Tensor | None, inputs: Tensor) -> Tensor:
     if baselines is None:
         baselines = 0.0
     if isinstance(baselines, Real) or (isinstance(baselines, Tensor) and baselines.dim() == 0):
-        baselines = torch.full_like(inputs[:1], _number(baselines, "baselines"))
-    check_inputs(baselines, "baselines")
+        baselines = torch.full_like(inputs[:1], _number(baselines, name))
+    check_inputs(baselines, name)
     if baselines.shape[1:] != inputs.shape[1:] or len(baselines) not in (1, len(inputs)):
         raise ValueError(
-            f"baselines must be a number or have shape {(1, *inputs.shape[1:])} or {tuple(inputs.shape)}, "
+            f"{name} must be a number or have shape {(1, *inputs.shape[1:])} or {tuple(inputs.shape)}, "
             f"got {tuple(baselines.shape)}"
         )
     return baselines.detach().to(inputs).expand_as(inputs)

@@ -5,12 +5,12 @@ They change nothing: the model is only called. Three ideas carry the whole unit:
 
 - the gradient w = dy/dI (saliency, input x gradient, CAM, Grad-CAM), and averages of it (SmoothGrad, integrated
   gradients, conductance);
-- another backward pass through ReLU (deconvnet, guided backpropagation), or through every layer (DeepLIFT, LRP);
+- another backward pass through ReLU (deconvnet, guided backpropagation);
 - a neuron is explained like a class: it is the output of the network that ends at its layer.
 
 Sources: Simonyan et al. 2014 (saliency), Zeiler and Fergus 2014 (deconvnet), Springenberg et al. 2015 (guided
 backpropagation), Smilkov et al. 2017 (SmoothGrad), Sundararajan et al. 2017 (integrated gradients), Zhou et al. 2016
-(CAM), Selvaraju et al. 2017 (Grad-CAM), Shrikumar et al. 2017 (DeepLIFT), Dhamdhere et al. 2019 (conductance).
+(CAM), Selvaraju et al. 2017 (Grad-CAM), Dhamdhere et al. 2019 (conductance).
 """
 
 from __future__ import annotations
@@ -27,15 +27,14 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from course_utils.checking import (
-    check_baseline_set,
     check_baselines,
+    check_call,
     check_count,
     check_dtype,
     check_index,
     check_inputs,
     check_model,
     check_not_negative,
-    check_target,
     class_scores,
     draw,
     find_layer,
@@ -53,9 +52,7 @@ from course_utils.passes import (
     layer_output,
     leaf,
     only_output,
-    own_forward,
     recording,
-    save,
     scores_from_layer,
     value_and_gradient,
 )
@@ -63,13 +60,6 @@ from course_utils.passes import (
 # ---------------------------------------------------------------------------------------------------------------
 # The gradient
 # ---------------------------------------------------------------------------------------------------------------
-
-
-def _checked(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
-    """Check what every method is given, and return the targets (N,)."""
-    check_model(model)
-    check_dtype(model, check_inputs(inputs))
-    return check_target(target, len(inputs)).to(inputs.device)
 
 
 def gradient(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
@@ -88,7 +78,7 @@ def gradient(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
 
     Source: Simonyan, Vedaldi and Zisserman 2014, section 3.
     """
-    return value_and_gradient(model, inputs, _checked(model, inputs, target))[1]
+    return value_and_gradient(model, inputs, check_call(model, inputs, target))[1]
 
 
 def first_order(model: nn.Module, inputs: Tensor, target: int | Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +95,7 @@ def first_order(model: nn.Module, inputs: Tensor, target: int | Tensor) -> tuple
 
     Source: Simonyan et al. 2014, equations 3 and 4.
     """
-    values, weights = value_and_gradient(model, inputs, _checked(model, inputs, target))
+    values, weights = value_and_gradient(model, inputs, check_call(model, inputs, target))
     return weights, values - (weights * inputs.detach()).flatten(1).sum(1)
 
 
@@ -207,7 +197,7 @@ def smoothgrad(
 
     Source: Smilkov et al. 2017, equation 1.
     """
-    target = _checked(model, inputs, target)
+    target = check_call(model, inputs, target)
     stdevs = check_not_negative(stdevs, "stdevs")
     generator = random_source(generator)
 
@@ -247,7 +237,7 @@ def integrated_gradients(
 
     Source: Sundararajan, Taly and Yan 2017, equation 1.
     """
-    target = _checked(model, inputs, target)
+    target = check_call(model, inputs, target)
     baselines = check_baselines(baselines, inputs)
     difference = inputs.detach() - baselines
     alphas, weights = _gauss_legendre(check_count(n_steps, "n_steps"))
@@ -378,7 +368,7 @@ def deconvnet(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
 
     Source: Zeiler and Fergus 2014, section 2.1, in the form of Simonyan et al. 2014, section 4.
     """
-    return _modified_gradient("deconvnet", model, inputs, _checked(model, inputs, target), "deconvnet")
+    return _modified_gradient("deconvnet", model, inputs, check_call(model, inputs, target), "deconvnet")
 
 
 def guided_backprop(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
@@ -395,7 +385,7 @@ def guided_backprop(model: nn.Module, inputs: Tensor, target: int | Tensor) -> T
 
     Source: Springenberg et al. 2015, section 3.4.
     """
-    return _modified_gradient("guided_backprop", model, inputs, _checked(model, inputs, target), "guided")
+    return _modified_gradient("guided_backprop", model, inputs, check_call(model, inputs, target), "guided")
 
 
 def deconvnet_reconstruction(model: nn.Module, inputs: Tensor, layer: Layer, channel: int | None = None) -> Tensor:
@@ -454,7 +444,7 @@ def cam(model: nn.Module, inputs: Tensor, target: int | Tensor) -> Tensor:
 
     Source: Zhou et al. 2016, equations 1 and 2.
     """
-    target = _checked(model, inputs, target)
+    target = check_call(model, inputs, target)
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
     handles = []
     kinds = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.Linear)
@@ -496,7 +486,7 @@ def grad_cam(model: nn.Module, inputs: Tensor, target: int | Tensor, layer: Laye
 
     Source: Selvaraju et al. 2017, equations 1 and 2.
     """
-    target = _checked(model, inputs, target)
+    target = check_call(model, inputs, target)
     maps, gradients = activation_and_gradient(model, inputs, target, layer)
     if maps.dim() != 4:
         raise ValueError(
@@ -559,88 +549,6 @@ def guided_grad_cam(
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# DeepLIFT and LRP: another backward pass through every layer
-# ---------------------------------------------------------------------------------------------------------------
-
-_ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh)
-_TINY = 1e-10
-
-
-class _Rescale(Function):
-    """An element-wise function whose slope is dy/dx between the image (first half) and its baseline (second half)."""
-
-    @staticmethod
-    def forward(ctx, inputs: Tensor, module: nn.Module) -> Tensor:
-        return save(ctx, module, inputs, own_forward(module, inputs))
-
-    @staticmethod
-    def backward(ctx, output_gradient: Tensor) -> tuple[Tensor, None]:
-        (inputs,) = ctx.saved_tensors
-        with torch.enable_grad():
-            inputs = leaf(inputs)
-            outputs = own_forward(ctx.module, inputs)
-        slope = backward(outputs, inputs, output_gradient).chunk(2)[0]
-        (x, x0), (y, y0) = inputs.detach().chunk(2), outputs.detach().chunk(2)
-        multiplier = torch.where((x - x0).abs() < _TINY, slope, output_gradient.chunk(2)[0] * (y - y0) / (x - x0))
-        return torch.cat([multiplier, torch.zeros_like(multiplier)]), None
-
-
-class _RescaleMaxPool(Function):
-    """Max pooling between image and baseline: each one's winner gets its share of the difference."""
-
-    @staticmethod
-    def forward(ctx, inputs: Tensor, module: nn.Module) -> Tensor:
-        return save(ctx, module, inputs, own_forward(module, inputs))
-
-    @staticmethod
-    def backward(ctx, output_gradient: Tensor) -> tuple[Tensor, None]:
-        (inputs,) = ctx.saved_tensors
-        with torch.enable_grad():
-            inputs = leaf(inputs)
-            outputs = own_forward(ctx.module, inputs)
-        (x, x0), (y, y0), r = inputs.detach().chunk(2), outputs.detach().chunk(2), output_gradient.chunk(2)[0]
-        top = torch.maximum(y, y0)
-        shares = backward(outputs, inputs, torch.cat([r * (top - y0), r * (y - top)]), again=True)
-        slope = backward(outputs, inputs, output_gradient).chunk(2)[0]
-        multiplier = torch.where((x - x0).abs() < _TINY, slope, sum(shares.chunk(2)) / (x - x0))
-        return torch.cat([multiplier, torch.zeros_like(multiplier)]), None
-
-
-def _deep_lift(
-    model: nn.Module, inputs: Tensor, target: Tensor, baselines: Tensor, layer: Layer | None = None
-) -> Tensor:
-    """Return DeepLIFT's contributions (rescale rule) to y(I) - y(I'), of the pixels or of a layer's neurons.
-
-    Inputs and baselines, (N, C, H, W) both, go through the network side by side. Source: Shrikumar et al. 2017.
-    """
-    replacements = {kind: lambda module, x: _Rescale.apply(x, module) for kind in _ELEMENTWISE}
-    replacements[nn.MaxPool2d] = lambda module, x: _RescaleMaxPool.apply(x, module)
-    name, module = find_layer(model, layer) if layer is not None else ("", nn.Identity())
-    n = len(inputs)
-
-    def forward(images: Tensor) -> tuple[Tensor, Tensor]:
-        with forward_replaced(model, replacements), layer_output(name, module) as outputs:
-            scores = model(images.clone())
-        return scores, images if layer is None else only_output(outputs, name)
-
-    known = LINEAR | {"_Rescale", "_RescaleMaxPool"}
-    advice = "write nonlinearities as modules (nn.ReLU(), ..., no softmax at the end) and max pooling as nn.MaxPool2d"
-    with recording():
-        scores, variable = known_pass("deep_lift", forward, leaf(torch.cat([inputs, baselines])), known, advice)
-        values = class_scores(scores, target.repeat(2))
-        first = torch.cat([torch.ones(n), torch.zeros(n)]).to(values)
-        multiplier = backward(values, variable, first)[:n]
-        return multiplier * (variable[:n] - variable[n:]).detach()
-
-
-def _layer_lrp(model: nn.Module, inputs: Tensor, target: Tensor, layer: Layer, *, epsilon: float = 1e-9) -> Tensor:
-    """Return the relevance of a layer's outputs by LRP, the epsilon rule in every layer; y is what is shared out."""
-    from course_utils import lrp  # a unit that comes later: only who asks for it needs it
-
-    return lrp.layer_lrp(model, inputs, target, layer, lrp.Epsilon(epsilon))
-
-
-# ---------------------------------------------------------------------------------------------------------------
 # Layer attributions: the share of each neuron of a layer
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -658,7 +566,7 @@ def gradient_x_activation(model: nn.Module, inputs: Tensor, target: int | Tensor
     Raises:
         TypeError, ValueError: a bad argument or a layer that does not exist, by name.
     """
-    activation, gradients = activation_and_gradient(model, inputs, _checked(model, inputs, target), layer)
+    activation, gradients = activation_and_gradient(model, inputs, check_call(model, inputs, target), layer)
     return activation * gradients
 
 
@@ -688,7 +596,7 @@ def internal_influence(
 
     Source: Leino et al. 2018, "Influence-directed explanations for deep convolutional networks".
     """
-    target = _checked(model, inputs, target)
+    target = check_call(model, inputs, target)
     alphas, weights = _gauss_legendre(check_count(n_steps, "n_steps"))
     total: Tensor | float = 0.0
     path = _layer_on_path(model, inputs, target, layer, baselines, alphas, batch_size, progress, "Internal influence")
@@ -727,7 +635,7 @@ def layer_conductance(
 
     Source: Dhamdhere, Sundararajan and Yan 2019, "How important is a neuron?", equation 2.
     """
-    target = _checked(model, inputs, target)
+    target = check_call(model, inputs, target)
     alphas, _ = _gauss_legendre(check_count(n_steps, "n_steps") + 1)
     path = _layer_on_path(model, inputs, target, layer, baselines, alphas, batch_size, progress, "Conductance")
     before, gradients_before = next(path)
@@ -794,26 +702,25 @@ def _layer_deep_lift(
     model: nn.Module, inputs: Tensor, target: Tensor, layer: Layer, *, baselines: float | Tensor | None = None
 ) -> Tensor:
     """Return DeepLIFT's contributions of a layer's neurons."""
-    return _deep_lift(model, inputs, target, check_baselines(baselines, inputs), layer)
+    from course_utils import shapley  # a unit that comes later: only who asks for it needs it
+
+    return shapley.deep_lift(model, inputs, target, baselines, layer)
 
 
 def _layer_deep_lift_shap(
-    model: nn.Module, inputs: Tensor, target: Tensor, layer: Layer, *, baselines: Tensor, progress: bool = False
+    model: nn.Module,
+    inputs: Tensor,
+    target: Tensor,
+    layer: Layer,
+    *,
+    baselines: Tensor,
+    batch_size: int = 32,
+    progress: bool = False,
 ) -> Tensor:
     """Return the mean of DeepLIFT over a set of baselines (B, C, H, W)."""
-    return _mean_over_baselines(
-        lambda baseline: _deep_lift(model, inputs, target, baseline, layer), inputs, baselines, progress
-    )
+    from course_utils import shapley
 
-
-def _mean_over_baselines(
-    attribute: Callable[[Tensor], Tensor], inputs: Tensor, baselines: Tensor, progress: bool
-) -> Tensor:
-    baselines = check_baseline_set(baselines, inputs)
-    total: Tensor | float = 0.0
-    for steps in in_steps(len(baselines), 1, progress, "DeepLIFT SHAP"):
-        total = total + attribute(baselines[steps[0]].expand_as(inputs))
-    return total / len(baselines)
+    return shapley.deep_shap(model, inputs, target, baselines, layer, batch_size, progress)
 
 
 def _layer_gradient_shap(
@@ -823,37 +730,25 @@ def _layer_gradient_shap(
     layer: Layer,
     *,
     baselines: Tensor,
-    n_samples: int = 5,
+    n_samples: int = 50,
     stdevs: float = 0.0,
     generator: torch.Generator | None = None,
+    batch_size: int = 8,
     progress: bool = False,
 ) -> Tensor:
     """Return the mean of (A(I + e) - A(b)) * dy/dA at a random point between I + e and a random baseline b."""
-    total: Tensor | float = 0.0
-    for noisy, baseline, point in _shap_samples(inputs, baselines, n_samples, stdevs, generator, progress):
-        _, gradients = activation_and_gradient(model, point, target, layer)
-        total = total + (activation_of(model, noisy, layer) - activation_of(model, baseline, layer)) * gradients
-    return total / n_samples
+    from course_utils import shapley
+
+    return shapley.gradient_shap(
+        model, inputs, target, baselines, n_samples, stdevs, generator, layer, batch_size, progress
+    )
 
 
-def _shap_samples(
-    inputs: Tensor,
-    baselines: Tensor,
-    n_samples: int,
-    stdevs: float,
-    generator: torch.Generator | None,
-    progress: bool,
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield noisy images, random baselines and random points between them, each (N, C, H, W)."""
-    baselines = check_baseline_set(baselines, inputs)
-    stdevs = check_not_negative(stdevs, "stdevs")
-    generator = random_source(generator)
-    for _ in in_steps(check_count(n_samples, "n_samples"), 1, progress, "Gradient SHAP"):
-        noisy = inputs.detach() + stdevs * draw(torch.randn, inputs.shape, generator, inputs)
-        alpha = draw(torch.rand, (len(inputs), 1, 1, 1), generator, inputs)
-        choice = torch.randint(len(baselines), (len(inputs),), generator=generator, device=generator.device)
-        baseline = baselines[choice.to(inputs.device)]
-        yield noisy, baseline, baseline + alpha * (noisy - baseline)
+def _layer_lrp(model: nn.Module, inputs: Tensor, target: Tensor, layer: Layer, *, epsilon: float = 1e-9) -> Tensor:
+    """Return the relevance of a layer's outputs by LRP, the epsilon rule in every layer; y is what is shared out."""
+    from course_utils import lrp  # a unit that comes later: only who asks for it needs it
+
+    return lrp.layer_lrp(model, inputs, target, layer, lrp.Epsilon(epsilon))
 
 
 def _layer_feature_ablation(
@@ -948,8 +843,9 @@ def layer_attribution(
         options: by name;
             "conductance", "internal_influence", "integrated_gradients": baselines, n_steps, batch_size, progress;
             "deep_lift": baselines;
-            "deep_lift_shap": baselines, a set of images (B, C, H, W), progress;
-            "gradient_shap": baselines, a set of images (B, C, H, W), n_samples, stdevs, generator, progress;
+            "deep_lift_shap": baselines, a set of images (B, C, H, W), batch_size, progress;
+            "gradient_shap": baselines, a set of images (B, C, H, W), n_samples, stdevs, generator, batch_size,
+            progress;
             "feature_ablation": layer_baselines, layer_mask, batch_size, progress;
             "grad_cam": relu; "lrp": epsilon (the epsilon rule in every layer).
 
@@ -960,7 +856,7 @@ def layer_attribution(
         TypeError, ValueError: a bad argument, an unknown name or option, or a network that the method has no rule for.
     """
     method = _method(name, _LAYER, options, given=("model", "inputs", "target", "layer"))
-    return method(model, inputs, _checked(model, inputs, target), layer, **options)
+    return method(model, inputs, check_call(model, inputs, target), layer, **options)
 
 
 def _method(
@@ -1035,7 +931,7 @@ def _neuron_conductance(
     progress: bool = False,
 ) -> Tensor:
     """Return the part of each pixel's integrated gradient that flows through the neuron."""
-    target = _checked(model, inputs, target)
+    target = check_call(model, inputs, target)
     name, module = find_layer(model, layer)
     baselines = check_baselines(baselines, inputs)
     difference = inputs.detach() - baselines
@@ -1060,16 +956,23 @@ def _neuron_deep_lift(
     model: nn.Module, inputs: Tensor, target: Tensor, baselines: float | Tensor | None = None
 ) -> Tensor:
     """Return DeepLIFT's contributions of the pixels."""
-    return _deep_lift(model, inputs, target, check_baselines(baselines, inputs))
+    from course_utils import shapley
+
+    return shapley.deep_lift(model, inputs, target, baselines)
 
 
 def _neuron_deep_lift_shap(
-    model: nn.Module, inputs: Tensor, target: Tensor, baselines: Tensor, progress: bool = False
+    model: nn.Module,
+    inputs: Tensor,
+    target: Tensor,
+    baselines: Tensor,
+    batch_size: int = 32,
+    progress: bool = False,
 ) -> Tensor:
     """Return the mean of DeepLIFT over a set of baselines (B, C, H, W)."""
-    return _mean_over_baselines(
-        lambda baseline: _deep_lift(model, inputs, target, baseline), inputs, baselines, progress
-    )
+    from course_utils import shapley
+
+    return shapley.deep_shap(model, inputs, target, baselines, None, batch_size, progress)
 
 
 def _neuron_gradient_shap(
@@ -1077,16 +980,18 @@ def _neuron_gradient_shap(
     inputs: Tensor,
     target: Tensor,
     baselines: Tensor,
-    n_samples: int = 5,
+    n_samples: int = 50,
     stdevs: float = 0.0,
     generator: torch.Generator | None = None,
+    batch_size: int = 8,
     progress: bool = False,
 ) -> Tensor:
     """Return the mean of (I + e - b) * dy/dI at a random point between I + e and a random baseline b."""
-    total: Tensor | float = 0.0
-    for noisy, baseline, point in _shap_samples(inputs, baselines, n_samples, stdevs, generator, progress):
-        total = total + (noisy - baseline) * value_and_gradient(model, point, target)[1]
-    return total / n_samples
+    from course_utils import shapley
+
+    return shapley.gradient_shap(
+        model, inputs, target, baselines, n_samples, stdevs, generator, None, batch_size, progress
+    )
 
 
 def _neuron_feature_ablation(
@@ -1140,8 +1045,9 @@ def neuron_attribution(
             "integrated_gradients": baselines, n_steps, batch_size, progress;
             "conductance": the same, and target (needed): the class whose score the neuron hands on;
             "deep_lift": baselines;
-            "deep_lift_shap": baselines, a set of images (B, C, H, W), progress;
-            "gradient_shap": baselines, a set of images (B, C, H, W), n_samples, stdevs, generator, progress;
+            "deep_lift_shap": baselines, a set of images (B, C, H, W), batch_size, progress;
+            "gradient_shap": baselines, a set of images (B, C, H, W), n_samples, stdevs, generator, batch_size,
+            progress;
             "feature_ablation": baselines, feature_mask, batch_size, progress.
 
     Returns:
@@ -1156,4 +1062,4 @@ def neuron_attribution(
     method = _method(name, _NEURON, options, given=("model", "inputs", "target"))
     check_model(model)
     neuron = _Neuron(model, layer, neuron_selector)
-    return method(neuron, inputs, _checked(neuron, inputs, 0), **options)
+    return method(neuron, inputs, check_call(neuron, inputs, 0), **options)

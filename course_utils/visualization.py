@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from course_utils.checking import (
     check_baselines,
+    check_call,
     check_count,
     check_dtype,
     check_finite,
@@ -268,9 +269,7 @@ def occlusion(
 
     Source: Zeiler and Fergus 2014, section 4.2; captum's `Occlusion`.
     """
-    check_model(model)
-    check_dtype(model, check_inputs(inputs))
-    target = check_target(target, len(inputs)).to(inputs.device)
+    target = check_call(model, inputs, target)
     windows = _windows(inputs.shape[1:], window, stride)
 
     def score(images: Tensor, classes: Tensor) -> Tensor:
