@@ -7,7 +7,7 @@ network goes the other way, from codes to images: ``zoo-generator``, the decoder
 
     python -m course_utils.models train NAME
 
-trains one again (minutes on two cores), writes its weights and prints its score on unseen images.
+trains one again (minutes on two cores), writes its weights and prints its score.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ def load(name: str) -> nn.Sequential:
     """A trained network in evaluation mode, a fresh copy at every call.
 
     Args:
-        name: ``"zoo"``, ``"zoo-gap"``, ``"zoo-alex"``, ``"zoo-tagged"``, ``"zoo-dropout"``, ``"zoo-robust"`` (inputs
-            (N, 3, 64, 64), the classes of ``zoo.CLASSES``), ``"digits"`` (inputs (N, 1, 8, 8), the digits 0 to 9),
+        name: ``"zoo"``, ``"zoo-gap"``, ``"zoo-alex"``, ``"zoo-tagged"``, ``"zoo-dropout"``, ``"zoo-robust"``,
+            ``"zoo-random-labels"`` (inputs (N, 3, 64, 64), the classes of ``zoo.CLASSES``; the last one learnt labels
+            by heart that say nothing about the images), ``"digits"`` (inputs (N, 1, 8, 8), the digits 0 to 9),
             ``"zoo-generator"`` (codes (N, Z) to images (N, 3, 64, 64) in [0, 1]; Z is ``in_features`` of its first
             layer, and codes of images like those of the zoo are about standard normal), or a classification model of
             torchvision such as ``"vgg16"`` (inputs (N, 3, H, W), the 1000 classes of ImageNet). The course itself
-            needs only the first eight, which are shipped.
+            needs only the first nine, which are shipped.
 
     Returns:
         the network: images in [0, 1] to class scores (N, K), except for the generator. Torchvision's models come as
@@ -269,13 +270,14 @@ def _reconstruction(model: nn.Sequential, images: Tensor, labels: Tensor) -> flo
 class Recipe:
     """How a network is made.
 
-    ``build`` gives it as it is trained, ``data`` the images and labels of an epoch, ``unseen`` those of its ``score``,
-    ``loss`` what a batch costs: (network, images, labels) to a number; ``finish`` turns it into what is shipped.
+    ``build`` gives it as it is trained, ``data`` the images and labels of an epoch, ``test_data`` those of its
+    ``score`` (unseen ones, but for ``zoo-random-labels``, which knows only what it has seen), ``loss`` what a batch
+    costs: (network, images, labels) to a number; ``finish`` turns it into what is shipped.
     """
 
     build: Callable[[], nn.Sequential]
     data: Callable[[int], tuple[Tensor, Tensor]]
-    unseen: Callable[[], tuple[Tensor, Tensor]]
+    test_data: Callable[[], tuple[Tensor, Tensor]]
     epochs: int
     n_images: int = 12_000
     learning_rate: float = 6e-3
@@ -293,6 +295,12 @@ def _zoo_images(tag: str | None = None) -> Callable[[int], tuple[Tensor, Tensor]
         return drawn.images, drawn.labels
 
     return data
+
+
+def _mislabelled_images(epoch: int = 0) -> tuple[Tensor, Tensor]:
+    """The same images in every epoch, with labels that were drawn at random: all that there is to learn is by heart."""
+    drawn = zoo.sample(2_000, seed=0)
+    return drawn.images, torch.randint(len(zoo.CLASSES), (2_000,), generator=torch.Generator().manual_seed(0))
 
 
 def _unseen_zoo_images() -> tuple[Tensor, Tensor]:
@@ -362,6 +370,16 @@ RECIPES = {
         score=_reconstruction,
         finish=_decoder,
     ),
+    # Learnt by heart; its score is the accuracy on the images that it knows, with the labels that it was told.
+    "zoo-random-labels": Recipe(
+        _zoo,
+        _mislabelled_images,
+        _mislabelled_images,
+        epochs=60,
+        n_images=2_000,
+        learning_rate=3e-3,
+        loss=partial(_classification_loss, noise=0.0, label_smoothing=0.0),
+    ),
     "digits": Recipe(
         _digits,
         lambda epoch: digits(train=True),
@@ -381,7 +399,8 @@ def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = 
     64. The 7x7 filters of ``zoo-alex`` are kept smooth by a penalty on their roughness: without it they stay speckled
     and show little. ``zoo-robust`` starts from the shipped ``zoo`` and sees every image after a small step against
     itself. ``zoo-generator`` is trained with an encoder, by the loss of a variational autoencoder on close-ups of
-    single objects, in pixels and in the layers of ``zoo-robust``; the encoder is thrown away.
+    single objects, in pixels and in the layers of ``zoo-robust``; the encoder is thrown away. ``zoo-random-labels``
+    sees the same 2,000 images in every epoch.
 
     Args:
         name: one of ``RECIPES``.
@@ -390,8 +409,8 @@ def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = 
         progress: show a bar.
 
     Returns:
-        the network with batch norm folded, in evaluation mode, and its score on unseen images: its accuracy, or the
-        generator's share of their variance that encoder and decoder give back.
+        the network with batch norm folded, in evaluation mode, and its score on the recipe's test data: its accuracy,
+        or the generator's share of their variance that encoder and decoder give back.
 
     Raises:
         ValueError: no such recipe, with the names of those that exist.
@@ -424,7 +443,7 @@ def train(name: str, epochs: int | None = None, seed: int = 0, progress: bool = 
                 bar.set_postfix(epoch=epoch + 1, loss=f"{loss.item():.3f}", refresh=False)
         bar.close()
     model = model.eval().to(memory_format=torch.contiguous_format)
-    return recipe.finish(model), recipe.score(model, *recipe.unseen())
+    return recipe.finish(model), recipe.score(model, *recipe.test_data())
 
 
 def _batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -492,7 +511,7 @@ def _main() -> None:
     weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     save_file(weights, path, metadata={"score": f"{score:.4f}"})
     kind = "accuracy" if RECIPES[arguments.name].score is accuracy else "share of variance"
-    print(f"{arguments.name}: {kind} {score:.2%} on unseen images; {path.stat().st_size / 1000:.0f} kB in {path}")
+    print(f"{arguments.name}: {kind} {score:.2%}; {path.stat().st_size / 1000:.0f} kB in {path}")
 
 
 if __name__ == "__main__":
