@@ -325,7 +325,7 @@ def fit_surrogate(
     if n_features is not None:
         if check_count(n_features, "n_features") > x.shape[1]:
             raise ValueError(f"n_features must be at most {x.shape[1]}, the number of superpixels, got {n_features}")
-        kept = w.abs().argsort(0, descending=True, stable=True)[:n_features]
+        kept = w.abs().argsort(dim=0, descending=True, stable=True)[:n_features]
         w = torch.zeros_like(w)
         for k, rows in enumerate(kept.T):
             w[rows, k] = _penalized(x[:, rows], columns[:, k : k + 1], pi, l2, l1)[:, 0]
@@ -501,7 +501,7 @@ def stability(coefficients: Tensor, n_features: int = 5) -> Tensor:
     if check_count(n_features, "n_features") > n:
         raise ValueError(f"n_features must be at most {n}, the number of superpixels, got {n_features}")
     named = torch.zeros_like(coefficients)
-    named.scatter_(1, coefficients.argsort(1, descending=True, stable=True)[:, :n_features], 1.0)
+    named.scatter_(1, coefficients.argsort(dim=1, descending=True, stable=True)[:, :n_features], 1.0)
     both = named @ named.T
     agreement = both / (2 * n_features - both)
     return (agreement.sum() - n_runs) / (n_runs * (n_runs - 1))
