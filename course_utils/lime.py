@@ -133,7 +133,7 @@ def sample_coalitions(n_samples: int, n_segments: int, generator: torch.Generato
     check_count(n_samples, "n_samples")
     generator = random_source(generator)
     shape = (n_samples, check_count(n_segments, "n_segments"))
-    coalitions = torch.randint(2, shape, generator=generator, device=generator.device).bool().cpu()
+    coalitions = torch.rand(shape, generator=generator, device=generator.device).cpu() < 0.5
     coalitions[0] = True
     return coalitions
 

@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
@@ -1329,6 +1330,90 @@ def occlusion_step(
     return picture
 
 
+def superpixel_grid(
+    images: Array,
+    segments: Array,
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    heading: str = "",
+    numbers: bool = False,
+) -> Picture:
+    """Show images with the borders of their superpixels.
+
+    Args:
+        images: (N, 3, H, W), (N, 1, H, W) or (N, H, W) in [0, 1].
+        segments: integers (N, H, W), the number of each pixel's superpixel.
+        titles: one line above each image.
+        columns: images in a row; default: all in one row, at most 6.
+        heading: title of the whole picture.
+        numbers: write the number of each superpixel into it.
+
+    Raises:
+        ValueError: shapes that do not fit, NaN, or titles that do not fit the number of images.
+    """
+    pixels = _images(images)
+    labels = _same_number("segments", _array(segments), pixels)
+    titles = _titles(titles, len(pixels))
+    picture, axes = _panels(len(pixels), columns, pixels[0], titles, heading, panel=3.2 if numbers else 2.2)
+    for ax, image, label in zip(axes, pixels, labels, strict=True):
+        _show_image(ax, image)
+        _show_superpixels(ax, label, numbers)
+    picture.alt = _alt(heading, f"{len(pixels)} images with the borders of their superpixels", titles)
+    return picture
+
+
+def coalition_step(
+    image: Array,
+    segments: Array,
+    perturbed: Array,
+    pairs: Mapping[str, tuple[float, float]],
+    labels: tuple[str, str],
+    x_label: str,
+    heading: str = "",
+) -> Picture:
+    """Show an image and its superpixels, the image without some of them, and numbers in pairs as bars.
+
+    Args:
+        image: (C, H, W) in [0, 1].
+        segments: integers (H, W), the number of each pixel's superpixel.
+        perturbed: (C, H, W), the image without some superpixels.
+        pairs: name -> two numbers, drawn as one dark and one pale bar.
+        labels: what the dark bars and the pale bars are.
+        x_label: what the numbers are, and their unit.
+        heading: title of the whole picture.
+
+    Raises:
+        ValueError: shapes that do not fit, or no pairs.
+    """
+    if not pairs:
+        raise ValueError("pairs is empty: give at least one, name -> two numbers")
+    whole, left = _images(np.stack([_array(image), _array(perturbed)]))
+    label = _same_number("segments", _array(segments)[None], whole[None])[0]
+    picture = Picture(WIDTH, max(3.1, 0.24 * len(pairs) + 1.2))
+    axes = picture.subplots(1, 3, width_ratios=(1, 1, 1.15))
+    for ax, shown, title in zip(axes, (whole, left), ("image and superpixels", "what is left"), strict=False):
+        _show_image(ax, shown)
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.set_title(title, fontsize=FONT)
+    _show_superpixels(axes[0], label, numbers=True)
+    ax, places = axes[2], np.arange(len(pairs))
+    for offset, values, colour, name in zip(
+        (-0.2, 0.2), zip(*pairs.values(), strict=True), COLOURS, labels, strict=False
+    ):
+        ax.barh(places + offset, values, height=0.4, color=colour if offset < 0 else _pale(COLOURS[0]), label=name)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(places, labels=list(pairs), fontsize=FONT)
+    ax.invert_yaxis()
+    ax.set_xlabel(x_label, fontsize=FONT)
+    _plain(ax)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=FONT)
+    _set_heading(picture, heading)
+    said = [f"{name} {now:.2f} ({other:.2f})" for name, (now, other) in pairs.items()]
+    picture.alt = _alt(heading, f"An image, what is left of it, and bars of {x_label}: {labels[0]} ({labels[1]})", said)
+    return picture
+
+
 def message(text: str) -> Picture:
     """Give a picture that holds nothing but a text.
 
@@ -1478,6 +1563,22 @@ def _show_outline(ax: Axes, mask: np.ndarray, shown: np.ndarray) -> None:
         ax.contour(x, y, padded, levels=[0.5], colors=OUTLINE, linewidths=1.3)
     ax.set_xlim(-0.5, shown.shape[1] - 0.5)
     ax.set_ylim(shown.shape[0] - 0.5, -0.5)
+
+
+def _show_superpixels(ax: Axes, label: np.ndarray, numbers: bool) -> None:
+    """Draw the borders between superpixels, and their numbers at the pixel next to their middle."""
+    rows, columns = np.nonzero(label[:, 1:] != label[:, :-1])
+    upright = [[(x + 0.5, y - 0.5), (x + 0.5, y + 0.5)] for y, x in zip(rows, columns, strict=True)]
+    rows, columns = np.nonzero(label[1:] != label[:-1])
+    level = [[(x - 0.5, y + 0.5), (x + 0.5, y + 0.5)] for y, x in zip(rows, columns, strict=True)]
+    for colour, width in (("black", 2.2), ("#FFE34D", 1.0)):  # seen on dark and on light images
+        ax.add_collection(LineCollection(upright + level, colors=colour, linewidths=width, capstyle="projecting"))
+    if numbers:
+        for k in np.unique(label):
+            pixels = np.argwhere(label == k)
+            y, x = pixels[np.abs(pixels - pixels.mean(0)).sum(1).argmin()]
+            box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
+            ax.text(x, y, str(k), ha="center", va="center", fontsize=FONT - 3, bbox=box)
 
 
 def _colour_bar(
