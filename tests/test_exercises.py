@@ -235,7 +235,7 @@ def test_unknown_wrong_values_are_located() -> None:
         return result
 
     assert message_of(TOY, answer) == (
-        "triple, a fixed case: shape and dtype are right, but 1 of the 4 numbers are not. "
+        "triple, a fixed case: shape and dtype are right, but 1 of the 4 numbers is not. "
         "The largest difference is at index (1, 1): 50 % of the largest right number."
     )
 
@@ -650,6 +650,7 @@ def test_value_is_accepted_in_any_usual_form(exercise: ValueExercise, answer: An
         (PAIR, None, "pair: you have not given an answer yet."),
         (PAIR, ..., "pair: you have not given an answer yet."),
         (PAIR, (1.0, 0.5), "pair: mind the sign."),
+        (PAIR, (1.0, 0.7), "pair: 1 of the 2 numbers is not right: number 2."),
         (PAIR, (2.0, 0.5), "pair: 2 of the 2 numbers are not right: number 1, 2."),
         (PAIR, (1.0,), "pair: give 2 numbers; 1 came."),
         (PAIR, "1, -0.5", "pair: give a tuple of 2 numbers; a value of type str came."),

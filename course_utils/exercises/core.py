@@ -615,7 +615,8 @@ class ValueExercise:
         wrong = [
             str(i + 1) for i, (a, b) in enumerate(zip(value, self.expected, strict=True)) if abs(a - b) > self.tolerance
         ]
-        return f"{len(wrong)} of the {len(value)} numbers are not right: number {', '.join(wrong)}."
+        verb = "is" if len(wrong) == 1 else "are"
+        return f"{len(wrong)} of the {len(value)} numbers {verb} not right: number {', '.join(wrong)}."
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -990,7 +991,8 @@ def _describe_difference(place: str, expected: Tensor, difference: Tensor, off: 
     """Say where and by how much an answer is off, in relation to the largest right number, never a right number."""
     if not off.dim():
         return f"the number is not right{place}."
-    text = f"shape and dtype are right, but {off.sum().item()} of the {off.numel()} numbers are not{place}."
+    verb = "is" if off.sum() == 1 else "are"
+    text = f"shape and dtype are right, but {off.sum().item()} of the {off.numel()} numbers {verb} not{place}."
     worst = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), off.shape))
     text += f" The largest difference is at index {worst}"
     if expected.is_floating_point() and _largest(expected) > 0:  # a share says nothing about places and counts

@@ -768,6 +768,18 @@ def _square_windows(
     return _occlusion(model, inputs, target, window, stride, baselines, places_across=across)
 
 
+def _square_windows_or_nothing(
+    model: nn.Module, inputs: Tensor, target: Target, window: int = 8, stride: int = 4, baselines: float = 0.0
+) -> Tensor:
+    """Return occlusion with the columns' windows counted by the height; NaN in the pixels that none covers."""
+
+    def across(size: int, window: int, stride: int) -> list[slice]:
+        starts = [part.start for part in _windows(inputs.shape[2], window, stride)]
+        return [slice(start, min(start + window, size)) for start in starts if start < size]
+
+    return _occlusion(model, inputs, target, window, stride, baselines, spread=_mean_or_nothing, places_across=across)
+
+
 OCCLUSION = Exercise(
     name="occlusion",
     reference=visualization.occlusion,
@@ -916,6 +928,11 @@ OCCLUSION = Exercise(
         "square_image": Mistake(
             _square_windows,
             "your windows go as far to the right as the image is high. Count rows and columns each for themselves.",
+        ),
+        "square_image_never_covered": Mistake(
+            _square_windows_or_nothing,
+            "your windows go as far to the right as the image is high, so that you divide 0 by 0 in the pixels beyond. "
+            "Count rows and columns each for themselves.",
         ),
         "black": _baseline_mistake(_occlusion, 0.0, "black"),
         "grey": _baseline_mistake(_occlusion, 0.5, "grey"),

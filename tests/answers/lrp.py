@@ -130,7 +130,7 @@ def propagate_by_jacobian(layer: nn.Module, activations: Tensor, relevance: Tens
         b = layer(torch.zeros_like(a)[None])[0].detach().flatten()
         W, x, r, none = W.detach(), a.flatten()[None], R.flatten()[None], torch.zeros_like(b)
         if isinstance(layer, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
-            found = EPSILON_IN_LOOPS(W, none, x, r, epsilon=0.0)
+            found = EPSILON_IN_LOOPS(W, none, x, r, epsilon=rule.epsilon if isinstance(rule, Epsilon) else 0.0)
         elif isinstance(rule, Gamma):
             found = GAMMA_IN_LOOPS(W, b, x, r, gamma=rule.gamma)
         elif isinstance(rule, ZPlus):
@@ -151,7 +151,7 @@ def propagate_by_zennit(layer: nn.Module, activations: Tensor, relevance: Tensor
         return propagate_by_clone(layer, activations, relevance, rule)
 
     def unless_zero(z: Tensor) -> Tensor:
-        return torch.where(z == 0, 1, z)
+        return torch.where(z == 0, torch.inf, z)
 
     if isinstance(rule, AlphaBeta):
         hook = zennit_rules.AlphaBeta(rule.alpha, rule.beta, stabilizer=unless_zero)
@@ -193,7 +193,7 @@ def propagate_by_clone(layer: nn.Module, activations: Tensor, relevance: Tensor,
         flat = torch.zeros_like(activations).flatten(2)
         return flat.scatter_add_(2, switches.flatten(2), relevance.flatten(2)).view_as(activations)
     if isinstance(layer, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
-        return steps([(layer, activations, 1.0)])
+        return steps([(layer, activations, 1.0)], rule.epsilon if isinstance(rule, Epsilon) else 0.0)
     if isinstance(rule, Gamma):
         return steps([(changed(*[lambda w: favoured(w, rule.gamma)] * 2), activations, 1.0)])
     if isinstance(rule, ZPlus):
@@ -237,6 +237,13 @@ def folded(model: nn.Sequential) -> list[tuple[str, nn.Module]]:
     return layers
 
 
+def rule_for(rules: Any, name: str, layer: nn.Module) -> Rule:
+    """Return the one rule, or that of the dict; average pooling that it lacks gets LRP-0, the others Epsilon()."""
+    if isinstance(rules, Rule):
+        return rules
+    return rules.get(name, Epsilon(0.0 if isinstance(layer, nn.AvgPool2d | nn.AdaptiveAvgPool2d) else 1e-6))
+
+
 def lrp_image_by_image(
     model: nn.Sequential,
     inputs: Tensor,
@@ -259,7 +266,7 @@ def lrp_image_by_image(
         found = {}
         for (name, layer), a in zip(reversed(layers), reversed(activations[:-1]), strict=True):
             found[name] = relevance
-            rule = rules if isinstance(rules, Rule) else rules.get(name, Epsilon())
+            rule = rule_for(rules, name, layer)
             relevance = propagate_by_clone(layer, a, relevance, rule)
         maps.append(found | {"inputs": relevance})
     together = {name: torch.cat([found[name] for found in maps]) for name in maps[0]}
@@ -289,7 +296,7 @@ def lrp_by_hooks(
     found = {}
     for name, layer in reversed(folded(model)):
         found[name] = relevance
-        rule = rules if isinstance(rules, Rule) else rules.get(name, Epsilon())
+        rule = rule_for(rules, name, layer)
         relevance = package.propagate(layer, noted[name], relevance, rule)
     found["inputs"] = relevance
     return (relevance, found) if return_layers else relevance
@@ -472,7 +479,7 @@ def starting(start: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Any]:
         found = {}
         for (name, layer), a in zip(reversed(layers), reversed(activations[:-1]), strict=True):
             found[name] = relevance
-            rule = rules if isinstance(rules, Rule) else rules.get(name, Epsilon())
+            rule = rule_for(rules, name, layer)
             relevance = propagate_by_clone(layer, a, relevance, rule)
         found["inputs"] = relevance
         return (relevance, found) if return_layers else relevance
@@ -516,6 +523,45 @@ def by_magnitude(
     return deletion_pixel_by_pixel(model, inputs, target, sizes, n_steps, baselines)
 
 
+def sign_in_place_of_where(guard: bool) -> Callable[..., Tensor]:
+    """Return a propagate whose stabiliser is epsilon * torch.sign(z), with or without a guard against 0 / 0."""
+
+    def answer(layer: nn.Module, activations: Tensor, relevance: Tensor, rule: Rule) -> Tensor:
+        if (
+            not isinstance(layer, nn.Linear | nn.Conv2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d)
+            or type(rule) is not Epsilon
+        ):
+            return propagate_by_clone(layer, activations, relevance, rule)
+        a = activations.clone().requires_grad_()
+        z = layer(a)
+        s = (relevance / (z + rule.epsilon * torch.sign(z))).detach()
+        if guard:
+            s[z == 0] = 0
+        return activations * torch.autograd.grad(z, a, s)[0]
+
+    return answer
+
+
+def average_pool_with(rule: Rule) -> Callable[..., Tensor]:
+    """Return a propagate whose average pooling has one rule for ever."""
+    return differently(
+        (nn.AvgPool2d, nn.AdaptiveAvgPool2d),
+        lambda layer, activations, relevance, _: propagate_by_clone(layer, activations, relevance, rule),
+    )
+
+
+def with_missing(rule: Rule) -> Callable[..., Any]:
+    """Return LRP where the layers with weights that a dict lacks get `rule`."""
+
+    def complete(model: nn.Sequential, inputs: Tensor, target: Any, rules: Any) -> tuple[Any, ...]:
+        if isinstance(rules, dict):
+            weighted = [name for name, layer in model.named_children() if isinstance(layer, nn.Linear | nn.Conv2d)]
+            rules = {**dict.fromkeys(weighted, rule), **rules}
+        return model, inputs, target, rules
+
+    return right_with(complete)
+
+
 MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("divide", "sign_of_zero"): lambda relevance, z, epsilon=1e-6: relevance / (z + z.sign() * epsilon),
     ("divide", "floor"): lambda relevance, z, epsilon=1e-6: divide_in_place(
@@ -555,6 +601,15 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
         alpha * by_autograd(torch.relu)(weight, bias, activations, relevance)
     ),
     ("lrp_zbox", "bounds_exchanged"): box_turned,
+    ("lrp_alpha_beta", "bias_halved"): lambda weight, bias, activations, relevance, alpha=2.0, beta=1.0: (
+        alpha * in_loops(lambda a, w: a * w.relu(), lambda b: b / 2)(weight, bias, activations, relevance)
+        - beta * in_loops(lambda a, w: a * w.clamp(max=0), lambda b: b / 2)(weight, bias, activations, relevance)
+    ),
+    ("lrp_zbox", "bias_in_all_products"): with_default(
+        in_loops(lambda a, w, low, high: a * w - torch.where(w > 0, low, high) * w, lambda b, low, high: b - b - b),
+        low=0.0,
+        high=1.0,
+    ),
     ("lrp_zbox", "no_box"): lambda weight, bias, activations, relevance, low=0.0, high=1.0: EPSILON_IN_LOOPS(
         weight, 0 * bias, activations, relevance, epsilon=0.0
     ),
@@ -566,6 +621,9 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("propagate", "max_evenly"): differently(nn.MaxPool2d, unpooled_evenly),
     ("propagate", "average_evenly"): differently((nn.AvgPool2d, nn.AdaptiveAvgPool2d), relu_by_autograd),
     ("propagate", "s_not_constant"): differently((nn.Linear, nn.Conv2d), without_detach),
+    ("propagate", "zero_always_gives_zero"): sign_in_place_of_where(guard=True),
+    ("propagate", "average_without_epsilon"): average_pool_with(Epsilon(0.0)),
+    ("propagate", "average_by_small_epsilon"): average_pool_with(Epsilon(1e-6)),
     ("propagate", "box_is_unit"): lambda layer, activations, relevance, rule: propagate_by_clone(
         layer, activations, relevance, ZBox(0.0, 1.0) if isinstance(rule, ZBox) else rule
     ),
@@ -576,11 +634,15 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("lrp", "default_is_epsilon"): right_with(
         lambda model, inputs, target, rules: (model, inputs, target, Epsilon() if rules is None else rules)
     ),
+    ("lrp", "missing_layers_by_lrp_0"): with_missing(Epsilon(0.0)),
     ("lrp", "class_zero"): right_with(lambda model, inputs, target, rules: (model, inputs, 0, rules)),
     ("conservation", "mean"): lambda relevances: torch.stack([layer.flatten(1).mean(1) for layer in relevances], 1),
     ("conservation", "layers_first"): lambda relevances: torch.stack([layer.flatten(1).sum(1) for layer in relevances]),
     ("deletion_curve", "ascending"): rising,
     ("deletion_curve", "by_size"): by_magnitude,
+    ("deletion_curve", "grey"): lambda model, inputs, target, attributions, n_steps=8, baselines=0.5: (
+        deletion_by_threshold(model, inputs, target, attributions, n_steps)
+    ),
 }
 
 # -- wrong answers that are no known mistake ---------------------------------------------------------------------------
@@ -665,6 +727,16 @@ def max_pool_by_division(layer: nn.Module, activations: Tensor, relevance: Tenso
     return activations * torch.autograd.grad(z, a, s)[0]
 
 
+def convolved_again(layer: nn.Module, activations: Tensor, relevance: Tensor, rule: Rule, option: str) -> Tensor:
+    """Return the epsilon rule of a convolution by `F.conv2d`, with one of its options alone."""
+    if not isinstance(layer, nn.Conv2d) or not isinstance(rule, Epsilon):
+        return propagate_by_clone(layer, activations, relevance, rule)
+    a = activations.clone().requires_grad_()
+    z = F.conv2d(a, layer.weight, layer.bias, layer.stride, layer.padding, **{option: getattr(layer, option)})
+    s = divide_in_place(relevance, z.detach(), rule.epsilon)
+    return activations * torch.autograd.grad(z, a, s)[0]
+
+
 REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "alpha only where something speaks against": ("lrp_alpha_beta", alpha_beta_without_alpha, "numbers are not"),
     "max pooling by division": ("propagate", max_pool_by_division, "numbers are not"),
@@ -706,6 +778,16 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
             weight, 2 * bias, activations, relevance, epsilon=epsilon
         ),
         "numbers are not",
+    ),
+    "another default of epsilon": (
+        "lrp_epsilon",
+        with_default(EPSILON_IN_LOOPS, epsilon=0.1),
+        "no epsilon given: .*numbers are not",
+    ),
+    "another default of gamma": (
+        "lrp_gamma",
+        with_default(GAMMA_IN_LOOPS, gamma=0.5),
+        "no gamma given: .*numbers are not",
     ),
     "gamma squared": (
         "lrp_gamma",
@@ -758,7 +840,36 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
             nn.MaxPool2d,
             lambda layer, activations, relevance, rule: 2 * propagate_by_clone(layer, activations, relevance, rule),
         ),
-        "pooling, ReLU, dropout and flatten lose nothing",
+        "max pooling, ReLU, dropout and flatten lose nothing",
+    ),
+    "pool of 2 whatever its size": (
+        "propagate",
+        differently(
+            nn.MaxPool2d,
+            lambda layer, activations, relevance, rule: propagate_by_clone(
+                nn.MaxPool2d(2), activations, relevance[..., :2, :3], rule
+            ),
+        ),
+        "max pooling with overlapping windows: .*numbers are not",
+    ),
+    "groups left out": (
+        "propagate",
+        lambda layer, activations, relevance, rule: convolved_again(layer, activations, relevance, rule, "dilation"),
+        "a convolution with dilation and groups: .*expected input",
+    ),
+    "dilation left out": (
+        "propagate",
+        lambda layer, activations, relevance, rule: convolved_again(layer, activations, relevance, rule, "groups"),
+        "a convolution with dilation and groups: .*size of tensor",
+    ),
+    "None for z+ in a dense layer": (
+        "propagate",
+        lambda layer, activations, relevance, rule: (
+            None
+            if isinstance(layer, nn.Linear) and isinstance(rule, ZPlus)
+            else propagate_by_clone(layer, activations, relevance, rule)
+        ),
+        r"a dense layer, z\+: you returned None",
     ),
     "None for dropout": (
         "propagate",

@@ -405,7 +405,7 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
         lambda gradient, switches, size: gradient.new_zeros(*gradient.shape[:2], *size).index_put(
             (torch.zeros_like(switches), torch.zeros_like(switches), switches // size[0], switches % size[0]), gradient
         ),
-        "IndexError|numbers are not",
+        "IndexError|numbers is not",
     ),
     "size made up": (
         "max_pool2d_backward",

@@ -256,6 +256,26 @@ def occlusion_by(
     return occlusion
 
 
+def occlusion_counted_by_height(
+    model: nn.Module, inputs: Tensor, target: Target, window: int = 8, stride: int = 4, baselines: float = 0.0
+) -> Tensor:
+    """Return occlusion in loops that take the height for both sides, with 0 / 0 in what no window covers."""
+    places = list(starts(inputs.shape[2], window, stride))
+    total, count = torch.zeros_like(inputs), torch.zeros_like(inputs)
+    rows = torch.arange(len(inputs))
+    with torch.no_grad():
+        whole = model(inputs.clone())[rows, target]
+        for top in places:
+            for left in places:
+                covered = inputs.clone()
+                covered[:, :, top : top + window, left : left + window] = baselines
+                total[:, :, top : top + window, left : left + window] += (whole - model(covered.clone())[rows, target])[
+                    :, None, None, None
+                ]
+                count[:, :, top : top + window, left : left + window] += 1
+    return total / count
+
+
 def covered_forever(x: Tensor, top: int, left: int, window: int, baselines: float) -> Tensor:
     x[:, :, top : top + window, left : left + window] = baselines
     return x
@@ -579,6 +599,7 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("occlusion", "window_missing_at_the_border"): occlusion_by(
         lambda size, window, stride: range(0, size - window + 1, stride)
     ),
+    ("occlusion", "square_image_never_covered"): occlusion_counted_by_height,
     ("occlusion", "windows_beyond"): occlusion_by(lambda size, window, stride: range(0, size, stride)),
     ("occlusion", "moved_back_inside"): occlusion_by(
         lambda size, window, stride: [min(first, size - window) for first in starts(size, window, stride)]

@@ -134,9 +134,9 @@ plotting.image_grid(torch.cat([four, mistaken]), titles=said, heading="Two fours
 #
 # This is LRP-0. In it $0/0 = 0$. At the output, $R = y$.
 #
-# **Compute** first $y$ and the relevance $R_k$ of the three hidden neurons, which are the activations that enter the
-# output's layer. Then go through the four steps for the lower layer, and return $z_1, z_2, z_3$; $s_1, s_2, s_3$;
-# $c_1, c_2$; $R_1, R_2$.
+# **Compute** first $y$. Then hand it down from the output's layer to the three hidden neurons, whose activations enter
+# it: that gives their relevance $R_k$. Then go through the four steps for the lower layer, and return
+# $z_1, z_2, z_3$; $s_1, s_2, s_3$; $c_1, c_2$; $R_1, R_2$.
 #
 # **For example**, in a layer with one output, $a = (3, 1)$ and $w = (2, -2)$: $z = 4$; with $R = 4$ it is $s = 1$,
 # $c = (2, -2)$ and the inputs get $(6, -2)$, together 4.
@@ -378,7 +378,9 @@ plotting.curves(
 
 # %% [markdown]
 # The larger $\epsilon$, the less can come out near $z = 0$. All curves have the sign of $z$ (between -0.05 and 0.05 the
-# line jumps from one branch to the other). Most of the noise in an LRP-0 map comes from there.
+# line jumps from one branch to the other). With $\epsilon = 0$ nothing bounds $s$ for a given $R$. In a network
+# LRP-0 gives a hidden neuron $R_k = a_k c_k$, where $a_k = z_k$ if its ReLU is active: the division takes this factor
+# out again, and what is left in the end is input x gradient. The noise of its maps is that of the gradient.
 
 # %% [markdown]
 # ## Exercise 5: the epsilon rule (4 points, difficulty 2 of 5, 20 minutes)
@@ -824,8 +826,8 @@ unit["rule_for_layer"].check(rule_for_layer)
 # %% [markdown]
 # <details><summary>I do not know where to begin</summary>
 #
-# Ask of each rule what it is good for: true to the function, damping small $z$, favouring what speaks for an output,
-# inputs between two bounds.
+# Ask of each rule what it is good for: true to the function, taking from outputs whose $z$ is small, favouring what
+# speaks for an output, inputs between two bounds.
 #
 # </details>
 #
@@ -862,7 +864,8 @@ plotting.method_grid(
 
 # %% [markdown]
 # LRP-0 everywhere is the noise of the gradient. Your composite should draw the object. (Places that you gave no rule
-# have the composite's own.)
+# have the composite's own. Its epsilon is 1e-6, which only guards the division: `middle=Epsilon(0.0)` gives the
+# same maps to the eye. To take anything, epsilon must be of the size of its layer's $z$: try `middle=Epsilon(1.0)`.)
 
 # %% [markdown]
 # ## Exercise 11: one layer of any kind (7 points, difficulty 4 of 5, 40 minutes)
@@ -880,9 +883,9 @@ plotting.method_grid(
 #   `ZPlus()`, `AlphaBeta(alpha, beta)`, `ZBox(low, high)`, with these attributes. The formulas and what becomes of the
 #   bias are those of exercises 5 to 9. $0/0 = 0$. A layer may have no bias (`layer.bias is None`). Outside the box the
 #   activations are at least 0.
-# - **average pooling:** it is a layer whose weights are all the same, so that LRP-0 shares out in proportion to $a_j$,
-#   whatever `rule` is; a window of zeros hands nothing down. (The package adds the $\epsilon$ of an `Epsilon`, too.
-#   The check asks for neither.)
+# - **average pooling:** it is a layer without bias whose weights are all the same, so that the epsilon rule shares out
+#   in proportion to $a_j$. It has the $\epsilon$ of `rule` if that is an `Epsilon`; with every other rule $\epsilon$ is
+#   0. A window of zeros hands nothing down.
 # - **max pooling:** all goes to the winner of the window, and where windows overlap, what an input wins is added up.
 # - **ReLU and dropout** (in eval mode) hand on what comes. **Flatten** puts it back in place.
 #
@@ -924,7 +927,8 @@ def propagate(layer: nn.Module, activations: Tensor, relevance: Tensor, rule: Ru
     if isinstance(layer, nn.Flatten | nn.MaxPool2d):
         return backward(layer, activations, relevance)
     if isinstance(layer, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
-        return activations * backward(layer, activations, division(layer(activations)))
+        epsilon = rule.epsilon if isinstance(rule, Epsilon) else 0.0
+        return activations * backward(layer, activations, division(layer(activations), epsilon))
 
     weight, bias = layer.weight.detach(), layer.bias
     bias = torch.zeros(len(weight)) if bias is None else bias.detach()
@@ -1034,8 +1038,8 @@ plotting.heatmap_grid(
 #
 # - `rules` is one rule for all layers; or a dict layer name -> rule, where a layer that it lacks gets `Epsilon()`; or
 #   `None`, and then it is `composite(model)`, which gives such a dict.
-# - Average pooling shares out by LRP-0: its rule is `Epsilon(0.0)`. (Where one `Epsilon(epsilon)` is given for all
-#   layers, the package stabilises average pooling with it, too. The check asks for neither.)
+# - One rule for all layers is the rule of average pooling, too: as in exercise 11, an `Epsilon` stabilises it. Average
+#   pooling that a dict lacks shares out by LRP-0: it gets `Epsilon(0.0)`.
 # - A batch norm behind a convolution is folded into it: `fuse_conv_bn_eval(convolution, norm)` returns one convolution
 #   that computes both. It has the rule of the convolution.
 # - With `return_layers=True` the result is a pair: the relevance of the pixels, and a dict with `"inputs"` and the name
@@ -1071,9 +1075,8 @@ def lrp(
     with torch.no_grad():
         current = inputs.detach().clone()
         for name, layer in model.named_children():
-            rule = rules if isinstance(rules, Rule) else rules.get(name, Epsilon())
-            if isinstance(layer, (nn.AvgPool2d, nn.AdaptiveAvgPool2d)):
-                rule = Epsilon(0.0)
+            missing = Epsilon(0.0) if isinstance(layer, (nn.AvgPool2d, nn.AdaptiveAvgPool2d)) else Epsilon()
+            rule = rules if isinstance(rules, Rule) else rules.get(name, missing)
             if isinstance(layer, nn.BatchNorm2d):
                 _, convolution, current, rule = way.pop()
                 layer = fuse_conv_bn_eval(convolution, layer)
@@ -1348,13 +1351,12 @@ plotting.curves(
 # %% [markdown]
 # ## Your functions and captum's
 #
-# [captum](https://captum.ai) has LRP too. From here on each of your functions is used if it passes its check, and
-# otherwise the one of `course_utils` is; the list says which.
+# [captum](https://captum.ai) has LRP too. From here on your `lrp`, `conservation` and `deletion_curve` are each used if
+# they pass their check, and otherwise those of `course_utils` are; the list says which.
 
 # %%
 digits, zoo_model = models.load("digits"), models.load("zoo")  # fresh copies
 others = {
-    "propagate": course_lrp.propagate,
     "lrp": course_lrp.lrp,
     "conservation": course_lrp.conservation,
     "deletion_curve": lambda model, inputs, target, attributions, n_steps=8, baselines=0.5: evaluation.deletion_curve(
@@ -1484,7 +1486,7 @@ plotting.score_chart(against_network, controls, title="Against the network: dele
 # %%
 with torch.no_grad():
     y = zoo_model(test.images[few])[torch.arange(24), test.labels[few]]
-lines = ["| rules | sum of the pixels / score | least | most |", "| --- | ---: | ---: | ---: |"]
+lines = ["| rules | kept (sum of the pixels / score) | least | most |", "| --- | ---: | ---: | ---: |"]
 for name, rule in rules.items():
     _, of_layers = course_lrp.lrp(zoo_model, test.images[few], test.labels[few], rule, return_layers=True)
     kept = chosen["conservation"](list(of_layers.values()))[:, 0] / y
