@@ -113,8 +113,8 @@ LINEAR = frozenset(
         AccumulateGrad AdaptiveAvgPool2D Add Addmm Alias AsStrided AvgPool2D Bmm Cat Clone ConstantPadNd Convolution
         Copy CopySlices CudnnBatchNorm CudnnConvolution Div Dot Expand Flatten Gather Index IndexSelect Linear Matmul
         Mean MiopenBatchNorm MiopenConvolution MkldnnConvolution Mm Mul Mv NativeBatchNorm Neg Permute PixelShuffle
-        ReflectionPad2D Repeat ReplicationPad2D Reshape ReshapeAlias Roll Rsub Select Slice Split Squeeze Stack Sub Sum T
-        ToCopy Transpose Unbind Unsqueeze UnsafeSplit UnsafeView UpsampleBilinear2D UpsampleNearest2D View
+        ReflectionPad2D Repeat ReplicationPad2D Reshape ReshapeAlias Roll Rsub Select Slice Split Squeeze Stack Sub Sum
+        T ToCopy Transpose Unbind Unsqueeze UnsafeSplit UnsafeView UpsampleBilinear2D UpsampleNearest2D View
         """,
     )
 )
