@@ -854,7 +854,8 @@ def lasso(coalitions: Tensor, scores: Tensor, weights: Tensor, l1: float = 1.0) 
 def _lasso_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(12)
     training_set = _training_set(fixed, 40, 5)
-    for l1, note in ((2.0, "forty coalitions of five"), (8.0, "a stronger penalty"), (0.5, "a weak penalty")):
+    strengths = ((2.0, "forty coalitions of five"), (8.0, "a stronger penalty"), (0.05, "a weak penalty"))
+    for l1, note in strengths:
         yield Case({**training_set, "l1": l1}, note, tolerance=1e-3)
     yield Case({**_training_set(generator, 60, 8), "l1": 6.0}, "sixty coalitions of eight", tolerance=1e-3)
     yield Case({**_training_set(generator, 25, 3), "l1": 3.0}, "three superpixels", tolerance=1e-3)
@@ -866,7 +867,7 @@ def _coordinates(
     weights: Tensor,
     l1: float = 1.0,
     pi: Callable[[Tensor], Tensor] = lambda weights: weights,
-    threshold: Callable[[float, int], float] = lambda l1, n_samples: l1 / 2,
+    threshold: Callable[[float, Tensor], Tensor | float] = lambda l1, weights: l1 / 2,
     shrink: Callable[[Tensor, float], Tensor] = lambda p, t: p.sign() * (p.abs() - t).clamp(min=0),
     centred: bool = True,
     n_sweeps: int = 200,
@@ -879,7 +880,7 @@ def _coordinates(
         before = w.clone()
         for j in range(len(w)):
             pull = moments[j] - gram[j] @ w + gram[j, j] * w[j]
-            w[j] = shrink(pull, threshold(l1, len(x))) / gram[j, j]
+            w[j] = shrink(pull, threshold(l1, p)) / gram[j, j]
         if torch.equal(w.float(), before.float()):
             break
     return w.float()
@@ -895,18 +896,18 @@ LASSO = Exercise(
             "this is ridge regression: the penalty is l1 times the sum of |w_k|, not of their squares.",
         ),
         "no_penalty": Mistake(
-            partial(_coordinates, threshold=lambda l1, n_samples: 0.0),
+            partial(_coordinates, threshold=lambda l1, weights: 0.0),
             "these are the weights without a penalty. Where does l1 come in?",
         ),
         "whole_threshold": Mistake(
-            partial(_coordinates, threshold=lambda l1, n_samples: l1),
+            partial(_coordinates, threshold=lambda l1, weights: l1),
             "your threshold is twice too large: the derivative of the squared error has a factor 2, that of |w| has "
             "none.",
         ),
-        "threshold_times_samples": Mistake(
-            partial(_coordinates, threshold=lambda l1, n_samples: l1 * n_samples),
-            "this is the lasso of scikit-learn's alpha = l1: there the error is divided by twice the number of "
-            "samples. Here it is a sum.",
+        "alpha_of_scikit_learn": Mistake(
+            partial(_coordinates, threshold=lambda l1, weights: l1 * weights.sum()),
+            "this is scikit-learn's Lasso with alpha = l1. There the error is divided by twice the sum of the weights; "
+            "here it is not, so that the same penalty counts for less.",
         ),
         "hard_threshold": Mistake(
             partial(_coordinates, shrink=lambda p, t: torch.where(p.abs() > t, p, 0.0)),
