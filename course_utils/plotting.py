@@ -1578,7 +1578,7 @@ def _show_superpixels(ax: Axes, label: np.ndarray, numbers: bool) -> None:
             pixels = np.argwhere(label == k)
             y, x = pixels[np.abs(pixels - pixels.mean(0)).sum(1).argmin()]
             box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
-            ax.text(x, y, str(k), ha="center", va="center", fontsize=FONT - 3, bbox=box)
+            ax.text(x, y, str(k), ha="center", va="center", fontsize=FONT - 1, bbox=box)
 
 
 def _colour_bar(

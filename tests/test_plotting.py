@@ -54,6 +54,11 @@ ARCS = {"$w_1$": torch.tensor([[0, 1], [2, 9]]), "$w_2$": torch.tensor([[1, 0]])
 SYMBOLS = {"$M$": [["r_1 w_1", "0", "w_12"], ["−2.5", "r_2 w_4", ""]], "$x$": [["x_1"], ["x_2"], ["x_3"]]}
 FRAMED = torch.tensor([[True, False, False], [False, True, False]])
 DROPPED = torch.tensor([[False, False, True], [False, False, True]])
+SUPERPIXELS = torch.zeros(2, 12, 16, dtype=torch.long)
+SUPERPIXELS[0, :, 8:] = 1
+SUPERPIXELS[0, 6:] += 2
+SUPERPIXELS[1, 4:] = 1
+PAIRS = {"cup": (2.0, 1.5), "zebra": (-1.25, 0.5), "ring": (0.0, 3.0)}
 LOSSES = {
     name: {"training": (np.arange(5.0), IMAGES[0, 0, :3, :5]), "validation": IMAGES[0, 1, 0, :5]}
     for name in ("one", "two", "a third panel with a longer title")
@@ -135,6 +140,12 @@ PICTURES = {
     "histogram_grid": lambda: plotting.histogram_grid(HISTOGRAMS, "gradient of a weight", "A training"),
     "occlusion_step": lambda: plotting.occlusion_step(
         IMAGES[0], IMAGES[1], CHANGES, (4, 6, 4, 8), (1, 2), "Patch 6 of 12", "L_noccl − L_occl (nats)"
+    ),
+    "superpixel_grid": lambda: plotting.superpixel_grid(
+        IMAGES[:2], SUPERPIXELS, NAMES[:2], heading="Two", numbers=True
+    ),
+    "coalition_step": lambda: plotting.coalition_step(
+        IMAGES[0], SUPERPIXELS[0], IMAGES[1], PAIRS, ("what is left", "the whole image"), "class score", "2 of 4"
     ),
     "message": lambda: plotting.message("No picture: " + "something went wrong " * 8),
 }
@@ -1092,3 +1103,49 @@ def test_an_occlusion_step_frames_the_patch_and_its_cell() -> None:
 def test_an_occlusion_step_that_does_not_fit_is_refused(changes: Tensor, cell: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plotting.occlusion_step(IMAGES[0], IMAGES[1], changes, (0, 0, 4, 4), cell)
+
+
+def borders(ax: Axes) -> set[tuple[tuple[float, float], ...]]:
+    """The pieces of the lines between superpixels that are drawn last."""
+    return {tuple(map(tuple, piece)) for piece in ax.collections[-1].get_segments()}
+
+
+def test_superpixels_are_divided_where_neighbours_differ() -> None:
+    first, second = panels(picture("superpixel_grid"))
+    upright = {((7.5, y - 0.5), (7.5, y + 0.5)) for y in range(12)}
+    level = {((x - 0.5, 5.5), (x + 0.5, 5.5)) for x in range(16)}
+    assert borders(first) == upright | level
+    assert borders(second) == {((x - 0.5, 3.5), (x + 0.5, 3.5)) for x in range(16)}
+
+
+def test_superpixels_carry_their_numbers_inside_of_themselves() -> None:
+    for ax, labels in zip(panels(picture("superpixel_grid")), SUPERPIXELS, strict=True):
+        numbers = {int(t.get_text()): t.get_position() for t in ax.texts}
+        assert sorted(numbers) == labels.unique().tolist()
+        for number, (x, y) in numbers.items():
+            assert labels[int(y), int(x)] == number
+    without = plotting.superpixel_grid(IMAGES[:2], SUPERPIXELS)
+    assert not any(ax.texts for ax in without.axes)
+
+
+def test_superpixels_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="segments"):
+        plotting.superpixel_grid(IMAGES[:2], SUPERPIXELS[:1])
+
+
+def test_a_coalition_step_shows_image_rest_and_pairs_of_bars() -> None:
+    figure = picture("coalition_step")
+    image, left = panels(figure)
+    np.testing.assert_allclose(image.images[0].get_array(), IMAGES[0].permute(1, 2, 0), rtol=1e-6)
+    np.testing.assert_allclose(left.images[0].get_array(), IMAGES[1].permute(1, 2, 0), rtol=1e-6)
+    bars = figure.axes[2]
+    dark, pale = ([patch.get_width() for patch in container] for container in bars.containers)
+    assert list(zip(dark, pale, strict=True)) == list(PAIRS.values())
+    assert [t.get_text() for t in bars.get_yticklabels()] == list(PAIRS)
+    assert [t.get_text() for t in bars.get_legend().get_texts()] == ["what is left", "the whole image"]
+    assert "cup 2.00 (1.50)" in figure.alt
+
+
+def test_a_coalition_step_without_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="pairs is empty"):
+        plotting.coalition_step(IMAGES[0], SUPERPIXELS[0], IMAGES[1], {}, ("a", "b"), "score")

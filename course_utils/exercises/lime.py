@@ -744,7 +744,8 @@ def _adaline_cases(generator: torch.Generator) -> Iterator[Case]:
     yield Case({**training_set, "l2": 1.0, "lr": 0.02, "n_steps": 1}, "one step")
     yield Case({**training_set, "l2": 1.0, "lr": 0.02, "n_steps": 2}, "two steps")
     yield Case({**training_set, "l2": 0.0, "lr": 0.01, "n_steps": 3}, "three steps without a penalty")
-    yield Case({**training_set, "l2": 1.0, "lr": 0.02, "n_steps": 400}, "four hundred steps")
+    yield Case({**training_set, "l2": 1.0, "lr": 0.02, "n_steps": 60}, "sixty steps")
+    yield Case(training_set, "no l2, lr and n_steps given")
     yield Case({**_training_set(generator, 30, 6), "l2": 3.0, "lr": 0.005, "n_steps": 5}, "five steps with six")
     yield Case({**_training_set(generator, 15, 2), "l2": 0.5, "lr": 0.01, "n_steps": 7}, "seven steps with two")
 
@@ -857,6 +858,7 @@ def _lasso_cases(generator: torch.Generator) -> Iterator[Case]:
     strengths = ((2.0, "forty coalitions of five"), (8.0, "a stronger penalty"), (0.05, "a weak penalty"))
     for l1, note in strengths:
         yield Case({**training_set, "l1": l1}, note, tolerance=1e-3)
+    yield Case(training_set, "no l1 given", tolerance=1e-3)
     yield Case({**_training_set(generator, 60, 8), "l1": 6.0}, "sixty coalitions of eight", tolerance=1e-3)
     yield Case({**_training_set(generator, 25, 3), "l1": 3.0}, "three superpixels", tolerance=1e-3)
 

@@ -895,11 +895,13 @@ def _lift_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(fixed, "conv_relu", 2, "a convolutional network", (3, 7, 7))
     yield case(generator, "dense_relu", 3, "three images", (2, 4, 4))
     yield case(generator, "conv_relu", 1, "one image", (1, 9, 7))
-    network = Network("dense_relu", seed=draw_integer(generator, 0, 2**31), shape=(1, 4, 4))
-    inputs = torch.rand(1, 1, 4, 4, generator=generator)
+    network = Network("conv_relu", seed=draw_integer(generator, 0, 2**31), shape=(1, 9, 9))
+    inputs = torch.rand(1, 1, 9, 9, generator=generator)
     baselines = inputs.clone()
-    baselines[..., 0] = 0.0
-    yield Case({"model": network, "inputs": inputs, "target": 2, "baselines": baselines}, "pixels that do not change")
+    baselines[..., :3] = 0.0
+    yield Case(
+        {"model": network, "inputs": inputs, "target": 2, "baselines": baselines}, "image and baseline agree in a part"
+    )
 
 
 def _lifted(
