@@ -422,8 +422,9 @@ def kernel_shap(
     v(all) - v(empty), which is solved exactly: phi is the equal share plus a deviation that sums to 0, and the
     deviation is found by least squares. Over all coalitions the minimum is the Shapley value.
 
-    Which coalitions: each size gets a number of them in proportion to its total weight pi(s) C(n, s), those of one size
-    are drawn without repetition, and where fewer are drawn than there are, each counts for more.
+    Which coalitions: if they suffice, first those of one player and of all but one. Each other size gets a number in
+    proportion to its total weight pi(s) C(n, s); those of one size are drawn without repetition, and where fewer are
+    drawn than there are, each counts for more.
 
     Args:
         value: the game, bool (B, n) to (B,).
@@ -486,7 +487,8 @@ def _weighted_coalitions(n: int, n_samples: int, paired: bool, generator: torch.
     share_left = sum(share.values())
     drawn, weights = [torch.zeros(0, n, dtype=torch.bool)], [torch.zeros(0, dtype=torch.float64)]
     for s in sorted(sizes, key=lambda s: available[s] / share[s]):  # those that run out first
-        count = min(available[s], round(left * share[s] / share_left))
+        alone = s in (1, n - 1) and left >= n  # each player alone, and all but one: what the fit cannot do without
+        count = min(available[s], n if alone else round(left * share[s] / share_left))
         left, share_left = left - count, share_left - share[s]
         if count == 0:
             continue
