@@ -161,6 +161,8 @@ def tree_game(tree: object, x: Sequence[float], target: int | None = None) -> Ga
     nodes = getattr(tree, "tree_", None)
     if nodes is None:
         raise TypeError(f"tree must be a fitted scikit-learn decision tree, got {type(tree).__name__}")
+    if nodes.n_outputs > 1:
+        raise ValueError(f"tree must have one output, got {nodes.n_outputs}: fit one tree for each of them")
     x = np.asarray(x, dtype=np.float32)  # scikit-learn compares in float32
     if x.shape != (nodes.n_features,):
         raise ValueError(f"x must be the features of one sample, ({nodes.n_features},), got shape {x.shape}")
@@ -170,6 +172,8 @@ def tree_game(tree: object, x: Sequence[float], target: int | None = None) -> Ga
             raise ValueError("target must be a class index, since the tree is a classifier, got None")
         check_index("target", target, values.shape[1], "the tree's classes")
         values = (values / values.sum(1, keepdims=True))[:, target]
+    elif target is not None:
+        raise ValueError(f"target must be None, since the tree is a regressor, got {target!r}")
     else:
         values = values[:, 0]
 

@@ -48,7 +48,7 @@ _SUPERPIXELS: dict[int, tuple[int, Tensor]] = {}
 
 
 def superpixel_table(seed: int) -> tuple[int, Tensor]:
-    """The number of superpixels (8 to 12) of an image of the zoo, and the scores of all coalitions, computed once."""
+    """The number of superpixels (7 to 9) of an image of the zoo, and the scores of all coalitions, computed once."""
     if seed not in _SUPERPIXELS:
         drawn = zoo.sample(1, seed=seed)
         image, label = drawn.images[0], int(drawn.labels[0])
@@ -522,19 +522,19 @@ def test_for_the_same_calls_the_error_is_not_above_captums_permutations(antithet
         n, value = superpixels(image)
         exact = shapley.exact_shapley(value, n)
         own_orders = 10 * n // (n - 1) // 2 * 2
-        runs = [shapley.permutation_shapley(value, n, own_orders, seeded(s), antithetic) for s in range(60)]
+        runs = [shapley.permutation_shapley(value, n, own_orders, seeded(s), antithetic) for s in range(30)]
         ours.append(rms(runs, exact))
 
         def score(rows: Tensor, value: shapley.Game = value) -> Tensor:
             return value(rows > 0.5)
 
         sampled = []
-        for seed in range(60):
+        for seed in range(30):
             torch.manual_seed(seed)
             sampled.append(attr.ShapleyValueSampling(score).attribute(torch.ones(1, n), n_samples=10)[0])
         theirs.append(rms(sampled, exact))
-    # Without pairs of orders both are the same method with about as many orders. The error of an image from 60 runs is
-    # good to about 5 %, the mean of six ratios to 3 %.
+    # Without pairs of orders both are the same method with about as many orders. The error of an image from 30 runs is
+    # good to about 7 %, the mean of six ratios to 4 %.
     assert mean_ratio(ours, theirs) < most
 
 
@@ -584,6 +584,15 @@ def test_a_tree_that_knows_all_predicts_and_one_that_knows_nothing_has_the_mean(
     game = shapley.tree_game(tree, x[7])
     assert float(game(torch.ones(1, 6).bool())) == pytest.approx(tree.predict(x[7:8])[0])
     assert float(game(torch.zeros(1, 6).bool())) == pytest.approx(np.average(y, weights=weights))
+
+
+def test_a_feature_that_equals_the_threshold_goes_left_as_in_scikit_learn():
+    rng = np.random.default_rng(1)
+    x = 2.0 * rng.integers(0, 3, (80, 4))  # the thresholds lie at 1 and 3
+    tree = DecisionTreeRegressor(max_depth=4, random_state=0).fit(x, x[:, 0] * x[:, 1] + x[:, 2])
+    for row in rng.integers(0, 6, (20, 4)).astype(float):
+        came = shapley.tree_game(tree, row)(torch.ones(1, 4).bool())
+        assert float(came) == pytest.approx(tree.predict(row[None])[0])
 
 
 # --- superpixels ----------------------------------------------------------------------------------------------------
@@ -873,6 +882,7 @@ def test_bad_games_are_named(estimate, value, error, message):
 X, Y = tree_data()
 TREE = DecisionTreeRegressor(max_depth=2).fit(X, Y)
 FOREST_CLASSES = DecisionTreeClassifier(max_depth=2).fit(X, Y > 0)
+TWO_OUTPUTS = DecisionTreeRegressor(max_depth=2).fit(X, X[:, :2])
 
 
 @pytest.mark.parametrize(
@@ -916,6 +926,8 @@ FOREST_CLASSES = DecisionTreeClassifier(max_depth=2).fit(X, Y > 0)
         (lambda: shapley.voting_game([1, 1], 0), ValueError, "quota must be more than 0"),
         (lambda: shapley.tree_game("tree", X[0]), TypeError, "tree must be a fitted scikit-learn decision tree"),
         (lambda: shapley.tree_game(TREE, X[0, :3]), ValueError, r"x must be the features of one sample, \(6,\)"),
+        (lambda: shapley.tree_game(TWO_OUTPUTS, X[0]), ValueError, "tree must have one output, got 2"),
+        (lambda: shapley.tree_game(TREE, X[0], 1), ValueError, "target must be None, since the tree is a regressor"),
         (lambda: shapley.tree_game(FOREST_CLASSES, X[0]), ValueError, "target must be a class index"),
         (lambda: shapley.tree_game(FOREST_CLASSES, X[0], 2), ValueError, "target 2 is out of range"),
         (lambda: shapley.gradient_shap(net(), PIXELS, 0, REFERENCES, 0), ValueError, "n_samples must be at least 1"),

@@ -632,6 +632,16 @@ def _differences_of_means(coalitions: Tensor, scores: Tensor, weights: Tensor, l
     return w.float(), b.float(), r2.float()
 
 
+def _fit_about_plain_means(coalitions: Tensor, scores: Tensor, weights: Tensor, l2: float = 1.0) -> Fit:
+    x, y, pi = coalitions.double(), scores.double(), weights.double()
+    about = x - x.mean(0)
+    gram = about.T @ (pi[:, None] * about) + l2 * torch.eye(x.shape[1]).double()
+    w = torch.linalg.pinv(gram) @ (about.T @ (pi * (y - y.mean())))
+    b = y.mean() - w @ x.mean(0)
+    r2 = 1 - (pi @ (y - b - x @ w) ** 2) / (pi @ (y - pi @ y / pi.sum()) ** 2)
+    return w.float(), b.float(), r2.float()
+
+
 FIT_SURROGATE = Exercise(
     name="fit_surrogate",
     reference=fit_surrogate,
@@ -668,6 +678,10 @@ FIT_SURROGATE = Exercise(
         "penalty_times_samples": Mistake(
             partial(_solved, penalty=lambda l2, n_samples: l2 * n_samples),
             "your penalty grows with the number of samples, as if the error were a mean. It is a sum over the samples.",
+        ),
+        "plain_means": Mistake(
+            _fit_about_plain_means,
+            "you took the plain means off x and y. They are weighted by pi, or b does not drop out.",
         ),
         "half_penalty": Mistake(
             partial(_solved, penalty=lambda l2, n_samples: l2 / 2),
@@ -861,6 +875,10 @@ def _lasso_cases(generator: torch.Generator) -> Iterator[Case]:
     yield Case(training_set, "no l1 given", tolerance=1e-3)
     yield Case({**_training_set(generator, 60, 8), "l1": 6.0}, "sixty coalitions of eight", tolerance=1e-3)
     yield Case({**_training_set(generator, 25, 3), "l1": 3.0}, "three superpixels", tolerance=1e-3)
+    alike = torch.rand(40, 1, generator=fixed) < 0.5  # the same coin for all, turned over now and then
+    rows = alike ^ (torch.rand(40, 5, generator=fixed) < 0.25)
+    together = {**training_set, "coalitions": rows, "l1": 1.0}
+    yield Case(together, "superpixels that mostly leave together", tolerance=1e-3)
 
 
 def _coordinates(
@@ -871,17 +889,20 @@ def _coordinates(
     pi: Callable[[Tensor], Tensor] = lambda weights: weights,
     threshold: Callable[[float, Tensor], Tensor | float] = lambda l1, weights: l1 / 2,
     shrink: Callable[[Tensor, float], Tensor] = lambda p, t: p.sign() * (p.abs() - t).clamp(min=0),
-    centred: bool = True,
+    pi_of_means: Callable[[Tensor], Tensor] | None = lambda weights: weights,
     n_sweeps: int = 200,
+    newest: bool = True,
+    own: float = 1.0,
 ) -> Tensor:
     x, y, p = coalitions.double(), scores.double(), pi(weights.double())
-    if centred:
-        x, y = x - p @ x / p.sum(), y - p @ y / p.sum()
+    if pi_of_means:
+        q = pi_of_means(p)
+        x, y = x - q @ x / q.sum(), y - q @ y / q.sum()
     gram, moments, w = x.T @ (p[:, None] * x), x.T @ (p * y), torch.zeros(x.shape[1]).double()
     for _ in range(n_sweeps):
         before = w.clone()
         for j in range(len(w)):
-            pull = moments[j] - gram[j] @ w + gram[j, j] * w[j]
+            pull = moments[j] - gram[j] @ (w if newest else before) + own * gram[j, j] * before[j]
             w[j] = shrink(pull, threshold(l1, p)) / gram[j, j]
         if torch.equal(w.float(), before.float()):
             break
@@ -925,12 +946,29 @@ LASSO = Exercise(
             "your weights have lost their sign.",
         ),
         "without_b": Mistake(
-            partial(_coordinates, centred=False),
+            partial(_coordinates, pi_of_means=None),
             "your model has no b. Take the weighted means off x and y first: the best b drops out then.",
         ),
         "one_sweep": Mistake(
             partial(_coordinates, n_sweeps=1),
             "you went over the weights once. Each one is the best for the others as they were: go on until they stay.",
+        ),
+        "all_at_once": Mistake(
+            partial(_coordinates, newest=False),
+            "all your weights change at once, each from the old values of the others. If superpixels leave together, "
+            "that need not come to rest: let each weight see the newest values.",
+        ),
+        "own_weight_in_the_pull": Mistake(
+            partial(_coordinates, own=0.0),
+            "your pull of superpixel j is computed with its own weight taken off as well. The sum in p_j leaves k = j "
+            "out.",
+        ),
+        "plain_means": Mistake(
+            partial(_coordinates, pi_of_means=torch.ones_like),
+            "you took the plain means off x and y. They are weighted by pi, or b does not drop out.",
+        ),
+        "root_of_weights": Mistake(
+            partial(_coordinates, pi=torch.sqrt), "each image counts by the root of its weight; it counts by pi itself."
         ),
         "weights_ignored": Mistake(partial(_coordinates, pi=torch.ones_like), "the weights pi play no part."),
         "soft_threshold_of_the_fit": Mistake(

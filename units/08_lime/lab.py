@@ -94,6 +94,20 @@ segments = torch.stack([course_lime.segment(image) for image in images])  # (4, 
 plotting.superpixel_grid(images, segments, titles=names, heading="Four images and their superpixels", columns=4)
 
 # %% [markdown]
+# The pictures below some exercises need a training set of LIME to show your function on. Here is one for the zebra:
+# 300 coalitions $x_h$ of its superpixels, the network's score $y_h$ for each of the images that are left, and the
+# weights $\pi_h$ of the coalitions. What they are is the matter of exercises 2, 4 and 5.
+
+# %%
+zebra, of_zebra = images[2], segments[2]
+n_zebra = int(of_zebra.max()) + 1
+coalitions = course_lime.sample_coalitions(300, n_zebra, torch.Generator().manual_seed(0))
+zebra_scores = course_lime.score_coalitions(zoo_model, zebra, int(labels[2]), of_zebra, coalitions)
+pi = course_lime.proximity(coalitions)
+low, high = zebra_scores.min(), zebra_scores.max()
+print(f"{n_zebra} superpixels, {len(coalitions)} coalitions, scores from {low:.1f} to {high:.1f}")
+
+# %% [markdown]
 # ## Exercise 1: an image without superpixels, by hand (3 points, difficulty 1 of 5, 5 minutes)
 #
 # A vector $x$ of zeros and ones, a **coalition**, says which superpixels stay: $x_k = 1$ if $P_k$ stays. What remains
@@ -210,10 +224,8 @@ unit["perturb"].check(perturb, seed=8011)
 # </details>
 
 # %%
-zebra, of_zebra = images[2], segments[2]
-n_zebra = int(of_zebra.max()) + 1
 half = course_lime.sample_coalitions(2, n_zebra, torch.Generator().manual_seed(3))[1:]
-baselines = {"mean colours": None, "grey": 0.5, "black": 0.0, "blurred": evaluation.blurred(images[2:3])[0]}
+baselines = {"mean colours": None, "grey": 0.5, "black": 0.0, "blurred": evaluation.blurred(zebra[None])[0]}
 plotting.image_grid(
     torch.cat([zebra[None], *(perturb(zebra, of_zebra, half, baseline) for baseline in baselines.values())]),
     titles=["the image", *baselines],
@@ -254,14 +266,20 @@ unit["blind_spot"].check(blind_spot)
 
 # %%
 tagged = zoo.sample(1, seed=12, classes=["horse"], tag=True)
-tag = tagged.mask("tag")[0]
-by_tag = tag.long()  # two superpixels: the tag, and all the rest
+by_tag = tagged.mask("tag")[0].long()  # two superpixels: the tag, and all the rest
 without_tag = torch.tensor([[True, False]])
-shown = {name: perturb(tagged.images[0], by_tag, without_tag, value)[0] for name, value in baselines.items()}
+fillings = {
+    "its own mean colour": None,
+    "black": 0.0,
+    "grey": 0.5,
+    "white": 1.0,
+    "a blurred copy": evaluation.blurred(tagged.images)[0],
+}
+shown = {name: course_lime.perturb(tagged.images[0], by_tag, without_tag, value) for name, value in fillings.items()}
 plotting.image_grid(
-    torch.stack([tagged.images[0], *shown.values()]),
+    torch.cat([tagged.images, *shown.values()]),
     titles=["with the tag", *shown],
-    heading="A white tag (in a corner), removed in four ways",
+    heading="A white tag (in a corner), removed in five ways",
 )
 
 # %% [markdown]
@@ -306,9 +324,9 @@ unit["sample_coalitions"].check(sample_coalitions, seed=8021)
 #
 # </details>
 #
-# <details><summary>My numbers are right without a generator and wrong with one</summary>
+# <details><summary>My numbers look right, but they are not the ones that were asked for</summary>
 #
-# `torch.rand` takes the generator by name. If you leave it out, the numbers come from another source.
+# `torch.rand` takes the generator by name. If you leave it out, or draw row by row, the numbers are others.
 #
 # </details>
 
@@ -320,8 +338,8 @@ plotting.distributions(
 )
 
 # %% [markdown]
-# The more superpixels, the less the coalitions differ in size: with 200, all images have lost about half of their
-# pixels, and images near the whole one are never drawn.
+# The more superpixels, the less the coalitions differ in size: with 200, all images but the first have lost about half
+# of their pixels, and images near the whole one are never drawn.
 
 # %% [markdown]
 # ## Exercise 5: proximity (5 points, difficulty 2 of 5, 15 minutes)
@@ -469,14 +487,15 @@ plotting.matrices(
 #
 # The penalty is on $w$ alone: $b$ is free. Set the derivatives with respect to $w$ and $b$ to zero, and you get a
 # system of $n + 1$ linear equations. (Or: take the weighted means off $x$ and $y$. Then $b$ drops out, and $n$
-# equations remain: $(X^T \Pi X + \lambda_2 E)\, w = X^T \Pi y$ with the diagonal matrix $\Pi$ of the weights.
-# Afterwards $b = \bar y - w \cdot \bar x$, with weighted means.) The fit is weighted, too:
+# equations remain: $(X^T \Pi X + \lambda_2 E)\, w = X^T \Pi y$ with the diagonal matrix $\Pi$ of the weights and the
+# unit matrix $E$. Afterwards $b = \bar y - w \cdot \bar x$, with weighted means.) The fit is weighted, too:
 #
 # $$R^2 = 1 - \frac{\sum_h \pi_h (y_h - b - w \cdot x_h)^2}{\sum_h \pi_h (y_h - \bar y)^2}, \qquad
 # \bar y = \frac{\sum_h \pi_h y_h}{\sum_h \pi_h}.$$
 #
 # **Write** a function that returns $w$, $b$ and $R^2$. With fewer coalitions than superpixels, or a superpixel that
-# never leaves, the equations still have a solution as long as $\lambda_2 > 0$.
+# never leaves, the equations still have exactly one solution as long as $\lambda_2 > 0$. (Scores that are all the same
+# would make $R^2$ the meaningless $0 / 0$; the check has none.)
 #
 # **For example**, one superpixel, $x = (1, 0)$, $y = (3, 1)$, $\pi = (1, 1)$, $\lambda_2 = 0.5$: the centred $x$ are
 # $\pm 0.5$, the centred $y$ are $\pm 1$, so $(0.5 + 0.5)\, w = 1$: $w = 1$, $b = 2 - 0.5 = 1.5$, $R^2 = 0.75$.
@@ -533,10 +552,6 @@ unit["fit_surrogate"].check(fit_surrogate, seed=8041)
 # </details>
 
 # %%
-generator = torch.Generator().manual_seed(0)
-coalitions = course_lime.sample_coalitions(300, n_zebra, generator)
-zebra_scores = course_lime.score_coalitions(zoo_model, zebra, int(labels[2]), of_zebra, coalitions)
-pi = course_lime.proximity(coalitions)
 strengths = (0.01, 1.0, 100.0)
 fits = {l2: fit_surrogate(coalitions, zebra_scores, pi, l2) for l2 in strengths}
 plotting.heatmap_grid(
@@ -606,7 +621,8 @@ unit["adaline"].check(adaline, seed=8051)
 #
 # <details><summary>w is right after one step and wrong after two</summary>
 #
-# Work out the errors once a step, before you change anything. If you have changed $w$ already, $b$ sees other errors.
+# From $w = 0$ the penalty does nothing in the first step: is it in the second one? And work out the errors once a step,
+# before you change anything: if you have changed $w$ already, $b$ sees other errors.
 #
 # </details>
 #
@@ -620,7 +636,9 @@ unit["adaline"].check(adaline, seed=8051)
 # %%
 steps = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
 inputs = torch.cat([coalitions.double(), torch.ones(300, 1)], 1)
-hessian = 2 * (inputs.T @ (pi.double()[:, None] * inputs) + torch.eye(n_zebra + 1))
+penalty = torch.eye(n_zebra + 1)
+penalty[-1, -1] = 0  # none on b
+hessian = 2 * (inputs.T @ (pi.double()[:, None] * inputs) + penalty)
 longest = 1 / torch.linalg.eigvalsh(hessian)[-1].item()  # with more than twice this step the descent runs away
 solved = course_lime.fit_surrogate(coalitions, zebra_scores, pi)
 way = [adaline(coalitions, zebra_scores, pi, 1.0, longest, n) for n in steps]
@@ -651,7 +669,8 @@ plotting.curves(
 # $$w_j = \frac{\operatorname{sign}(p_j) \, \max\big(0, |p_j| - \lambda_1 / 2\big)}{g_j}.$$
 #
 # **Write** a function that goes through the weights in turn, from $w = 0$, again and again until they stay (200 rounds
-# are plenty here), and returns $w$.
+# are plenty here), and returns $w$. (A superpixel that never leaves has $x_{hj} = 0$ for all $h$ once the mean is off,
+# and the formula is $0 / 0$; the check has none.)
 #
 # **For example**, one superpixel, $x = (1, 0)$, $y = (3, 1)$, $\pi = (1, 1)$, $\lambda_1 = 1$: centred, $p = 1$ and
 # $g = 0.5$, so $w = (1 - 0.5) / 0.5 = 1$. With $\lambda_1 \ge 2$ it is 0.
@@ -1120,7 +1139,7 @@ print(f"The tag's share of the area: {tags.float().mean():.3f}")
 #    the number of coalitions, the superpixels, or the method? (3 points)
 # 2. **The cheat.** Does LIME give the tag away? Compare the rows of `zoo` and `zoo-tagged` with the true fall of the
 #    score. What do superpixels that follow the tag exactly change, and what does the baseline change? Use exercise 3:
-# what would happen to the row "mean colours, exact" if the tag had no writing? (3 points)
+#    what would happen to the row "mean colours, exact" if the tag had no writing? (3 points)
 # 3. **Stability.** What do more coalitions and a stronger penalty change in the picture of exercise 12? Is a stable
 #    explanation a true one? (2 points)
 # 4. **One change.** Propose one change of LIME for this network, and the measurement that would show that it helps (or
@@ -1142,8 +1161,9 @@ print(f"The tag's share of the area: {tags.float().mean():.3f}")
 # the tag change little here (slic has found it anyway: 0.60 and 0.64, 0.43 and 0.44); the baseline changes more (0.6
 # with mean colours, 0.43 with grey: grey also removes the rest of the image in a harsher way, so that the horse's own
 # superpixels and the background get more weight). One point for exercise 3: without its writing the tag would be its
-# own mean colour, removing it would change no pixel, and the row "mean colours, exact" would be 0 though the true fall
-# stays 10; slic's row would survive as far as its superpixel mixes the tag with its surroundings.
+# own mean colour, removing it would change no pixel, and the row "mean colours, exact" would be near 0 (what is left is
+# the chance of the coalitions) though the true fall stays 10; slic's row would survive as far as its superpixel mixes
+# the tag with its surroundings.
 #
 # **3. (2 points)** One point for reading the own picture: stability grows with the number of coalitions; the penalty
 # changes little, or lowers it at few coalitions, as it shrinks all weights alike and does not order them better. One

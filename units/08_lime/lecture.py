@@ -102,8 +102,8 @@ for pair in (("cat: slic", "cat: quickshift"), ("zebra: slic", "zebra: quickshif
 # $I[\vec{x}]$ of $I_0$, obtained by removing all $P_k$ with $x_k = 0$.
 #
 # > **Beyond the slides:** A network takes no image with holes. "Removing" must put something there, the **baseline**,
-# and > the slides do not say what. LIME's own default is the mean colour of the superpixel; grey, black and a blurred
-# copy are > as common. None of them is "nothing": each is a choice, and it changes the explanation.
+# > and the slides do not say what. LIME's own default is the mean colour of the superpixel; grey, black and a blurred
+# > copy are as common. None of them is "nothing": each is a choice, and it changes the explanation.
 
 # %% slideshow={"slide_type": "fragment"}
 cup = images[0]
@@ -131,8 +131,9 @@ plotting.image_grid(
 # <details><summary><b>Think first:</b> a superpixel is white all over. What does the mean-colour baseline say about
 # it?</summary>
 #
-# Nothing. Its mean colour is its colour, so that removing it changes no pixel, and its weight is 0 whatever the network
-# makes of it. (Exercise 3 of the lab.)
+# Nothing. Its mean colour is its colour, so that removing it changes no pixel, and the score is the same with and
+# without it, whatever the network makes of it. Its weight is near 0, and not quite 0 only because the random coalitions
+# with it are not the same ones as those without. (Exercise 3 of the lab.)
 #
 # </details>
 
@@ -165,7 +166,7 @@ plotting.image_grid(
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # > **Beyond the slides:** $y_i$ may be the class score or its probability. The slides' examples show probabilities
 # > (*tree frog*, 0.54). A probability also falls if another class becomes likelier; the score is about the class alone,
-# and > is what all methods of this course explain. `output="probability"` switches.
+# > and is what all methods of this course explain. `output="probability"` switches.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4. The linear model: ADALINE, ridge, lasso
@@ -206,7 +207,9 @@ assert torch.allclose(by_hand.coefficients, torch.tensor([4.0, 1.0])) and abs(fl
 #
 # **ADALINE** goes down the gradient of the same sum, step by step:
 # $w \leftarrow w + \eta\,(2 \sum_h e_h \vec{x}_h - 2 \lambda_2 w)$ with the errors $e_h = y_h - b - w \cdot \vec{x}_h$.
-# There is one minimum, so it must come to the same weights.
+# There is one minimum, so it must come to the same weights. `lime.adaline` first takes the mean off each $x_k$, which
+# leaves the best $w$ as it is: then $b$ and the weights do not pull on each other, and the descent is much shorter. (In
+# the lab it is written without that.)
 
 # %% slideshow={"slide_type": "fragment"}
 ridge = lime.fit_surrogate(coalitions, y)
@@ -227,9 +230,9 @@ plotting.curves(
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # > **Correction:** "A regularization term making the number of non-zero weights as small as possible": the ridge
-# penalty > does not do that. It makes all weights smaller and none of them zero. The number of non-zero weights itself
-# > ($\ell_0$) cannot be minimized by descent: there is no slope. Its nearest relative that can is the **lasso**, >
-# $\lambda_1 \sum_k |w_k|$. Its slope does not fade near 0, so that small weights are pushed all the way.
+# > penalty does not do that. It makes all weights smaller and none of them zero. The number of non-zero weights itself
+# > ($\ell_0$) cannot be minimized by descent: there is no slope. Its nearest relative that can is the **lasso**,
+# > $\lambda_1 \sum_k |w_k|$. Its slope does not fade near 0, so that small weights are pushed all the way.
 #
 # lime does it in a third way: fit by ridge, keep the few superpixels with the largest $|w_k|$, fit again on them
 # (`n_features`).
@@ -334,7 +337,7 @@ plotting.heatmap_grid(
 # *Labrador*. Each class gets a linear model of its own, and all of them can share one training set: the network returns
 # all scores at once.
 #
-# Our picture with two objects: a scene with a cup, into which a ball is pasted. The network's two highest scores are
+# Our picture with two objects: a scene with a horse, into which a ring is pasted. The network's two highest scores are
 # the two.
 
 # %% slideshow={"slide_type": "fragment"}
@@ -363,7 +366,7 @@ for k, name in enumerate(("horse", "ring")):
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **See:** what speaks for one speaks against the other, or does nothing for it. A probability would mix the two:
-# removing the ball makes "cup" more probable, whatever happens to the cup.
+# removing the ring makes "horse" more probable, whatever happens to the horse.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8. Instability, and what helps

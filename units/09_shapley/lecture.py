@@ -267,6 +267,10 @@ for n_permutations in (10, 40, 160):
         star_game, n, n_permutations, torch.Generator().manual_seed(3), return_errors=True
     )
     rows[n_permutations] = estimate, error
+counted = shapley.CountedValue(star_game)
+shapley.permutation_shapley(counted, n, 40, torch.Generator().manual_seed(3))
+print(f"40 orders of {n} players ask about {counted.n_calls} coalitions")
+assert counted.n_calls == 2 + 40 * (n - 1)
 lines = [
     "| player | exact | " + " | ".join(f"{count} orders" for count in rows) + " |",
     "| --- | ---: |" + " ---: |" * 3,
