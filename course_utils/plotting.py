@@ -942,7 +942,10 @@ def curve_grid(
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    picture = Picture(WIDTH, 1.95 * rows + 0.6 + 0.3 * bool(heading))
+    # As many entries in a row of the legend as fit, if all are as long as the longest one.
+    entries = max(1, min(len(names), int(WIDTH / (0.085 * max(map(len, names)) + 0.75))))
+    legend_rows = -(-len(names) // entries)
+    picture = Picture(WIDTH, 1.95 * rows + 0.6 + 0.21 * (legend_rows - 1) + 0.3 * bool(heading))
     axes = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
@@ -974,7 +977,7 @@ def curve_grid(
             ax.tick_params(labelbottom=True)
         if k % columns == 0:
             ax.set_ylabel(y_label, fontsize=FONT)
-    picture.legend(loc="outside lower center", ncols=len(names), frameon=False, fontsize=FONT, handlelength=3)
+    picture.legend(loc="outside lower center", ncols=entries, frameon=False, fontsize=FONT, handlelength=3)
     _set_heading(picture, heading)
     picture.alt = _alt(heading, f"{y_label} over {x_label}, with lines {', '.join(names)}", list(panels))
     return picture

@@ -120,7 +120,7 @@ def similarity(a: Tensor, b: Tensor, metric: str = "spearman") -> Tensor:
     Where a map is constant it has no ranks and no gradients: the correlation is taken as 0.
 
     Args:
-        a, b: maps, (N, C, H, W) or (N, H, W), both of the same shape.
+        a, b: maps, (N, C, H, W) or (N, H, W), of the same N and size; they may differ in channels.
         metric: one of the four.
 
     Returns:
@@ -134,8 +134,10 @@ def similarity(a: Tensor, b: Tensor, metric: str = "spearman") -> Tensor:
     if metric not in _METRICS:
         raise ValueError(f"metric must be one of {', '.join(map(repr, _METRICS))}, got {metric!r}")
     maps = [_maps(values, name) for values, name in ((a, "a"), (b, "b"))]
-    if a.shape != b.shape:
-        raise ValueError(f"a and b must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}")
+    if maps[0].shape != maps[1].shape:
+        raise ValueError(
+            f"a and b must be maps of the same images and size, got shapes {tuple(a.shape)} and {tuple(b.shape)}"
+        )
     pairs = zip(*maps, strict=True)
     return torch.tensor([_METRICS[metric](first, second) for first, second in pairs], dtype=torch.float64)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
+import itertools
 import pickle
 import re
 import sys
@@ -523,6 +525,50 @@ def test_dict_that_is_changed_is_told_so() -> None:
         assert "changed the dict `iterable` itself" in told
 
 
+def test_networks_in_a_dict_are_built_and_watched() -> None:
+    case = Case({"copies": {"first": Network("conv", 1), "second": Network("gap", 2)}}, "two networks")
+    exercise = Exercise("e", lambda copies: {name: float(m[0].weight.sum()) for name, m in copies.items()},
+                        lambda generator: [case], {})  # fmt: skip
+    exercise.check(exercise.reference)
+    told = message_of(exercise, lambda copies: (copies["second"].train(), exercise.reference(copies))[1])
+    assert "your function left `copies` changed" in told
+    told = message_of(exercise, lambda copies: (copies["first"][0].bias.data.zero_(), exercise.reference(copies))[1])
+    assert "changed the weights of `copies`" in told
+
+
+def halved(model: nn.Sequential) -> nn.Sequential:
+    model = copy.deepcopy(model)
+    model[0].weight.data /= 2
+    return model
+
+
+def test_networks_are_compared_by_their_weights_and_mode() -> None:
+    exercise = Exercise("e", halved, lambda generator: [Case({"model": Network("conv")}, "a network")], {})
+    exercise.check(lambda model: halved(model))
+    assert "numbers are not (at key '0.weight')" in message_of(exercise, lambda model: copy.deepcopy(model))
+    assert "at key 'training'" in message_of(exercise, lambda model: halved(model).train())
+    assert "the keys of your dict" in message_of(exercise, lambda model: halved(model)[:2])
+    assert "a dict is asked for" in message_of(exercise, lambda model: model(torch.rand(1, 3, 8, 8)))
+
+
+def test_what_a_function_yields_is_a_list() -> None:
+    def steps(rest: Tensor) -> Iterator[Tensor]:
+        for k in range(3):
+            yield rest + k
+
+    def one_tensor(rest: Tensor) -> Iterator[Tensor]:
+        now = rest.clone()
+        for _ in range(3):
+            yield now
+            now += 1
+
+    exercise = Exercise("e", steps, lambda generator: [Case({"rest": torch.ones(2)}, "a tensor")], {})
+    exercise.check(steps)
+    exercise.check(lambda rest: list(steps(rest)))
+    assert "not" in message_of(exercise, one_tensor)  # three times the same tensor, as `list` would have it
+    assert "returned 100001 values" in message_of(exercise, lambda rest: (rest for _ in itertools.count()))
+
+
 def endless() -> list[Any]:
     items: list[Any] = []
     items.append(items)
@@ -971,6 +1017,8 @@ def test_cases_are_plain_data(name: str) -> None:
     def is_plain(value: Any) -> bool:
         if type(value) in (tuple, list):
             return all(map(is_plain, value))
+        if type(value) is dict:
+            return all(map(is_plain, value.values()))
         if type(value) is Tensor:
             return not value.requires_grad
         if hasattr(value, "build"):  # a description

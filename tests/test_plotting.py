@@ -123,6 +123,13 @@ PICTURES = {
         {name: [[f"w_{i}{j}" for i in range(1, 10)] for j in range(1, 10)] for name in ("$W$", "gradient")}
     ),
     "curve_grid": lambda: plotting.curve_grid(LOSSES, "epoch", "loss (nats)", "Losses", 2, {"one": 3.0}, (0, 1)),
+    "curve_grid, many lines": lambda: plotting.curve_grid(
+        {title: {f"method number {k}": np.arange(5) / (k + 1) for k in range(11)} for title in ("one", "two")},
+        "layers",
+        "similarity",
+        "Many lines, a legend of several rows",
+        2,
+    ),
     "distributions": lambda: plotting.distributions(SPREAD, "entropy (nats)", "Spread", "clean"),
     "distributions of two measures": lambda: plotting.distributions({"a": SPREAD, "b": SPREAD}, "nats"),
     "neuron_graph": lambda: plotting.neuron_graph(*GRAPH, GRAPH_ARCS, GRAPH_VALUES, "A small network"),

@@ -237,7 +237,7 @@ def test_bad_maps_are_named():
         sc.similarity(a, a.numpy())
     with pytest.raises(ValueError, match="a must be maps"):
         sc.similarity(a[0, 0], a)
-    with pytest.raises(ValueError, match="same shape"):
+    with pytest.raises(ValueError, match="same images and size"):
         sc.similarity(a, a[:1])
     with pytest.raises(ValueError, match="b must be finite"):
         sc.similarity(a, a / 0)

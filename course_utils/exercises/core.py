@@ -208,7 +208,8 @@ class Case:
     """One call of the answer: its arguments as plain data, and how close the answer must come.
 
     Args:
-        arguments: name -> tensor, number, string, None, tuple or list of these, or a description (Network, Seed, ...).
+        arguments: name -> tensor, number, string, None, a description (Network, Seed, ...), or a tuple, list or dict of
+            these.
         note: what is special here, in words; it stands in the message: "two images, a target for each".
         tolerance: a float is relative to the largest right number; a tensor is absolute, and has the answer's shape.
         expected: the right answer where it is known in closed form, else the reference is asked.
@@ -426,7 +427,7 @@ class Exercise:
         values = []
         for arguments in _in_turn(case):
             positional, keywords = self._split(arguments)
-            values.append(_detached(function(*positional, **keywords)))
+            values.append(_detached(_listed(function(*positional, **keywords))))
         return tuple(values) if case.calls > 1 else values[0]
 
     def _expected(self, case: Case) -> Any:
@@ -673,6 +674,8 @@ def build(arguments: Mapping[str, Any]) -> dict[str, Any]:
             return value.detach().clone()
         if isinstance(value, tuple | list):
             return type(value)(fresh(item) for item in value)
+        if isinstance(value, dict):
+            return {key: fresh(item) for key, item in value.items()}
         return value.build() if hasattr(value, "build") else value
 
     return {name: fresh(value) for name, value in arguments.items()}
@@ -698,7 +701,7 @@ def _attempt(answer: Callable[..., Any], call: str, positional: Sequence[Any], k
     except ValueError:  # built-in functions have no signature
         pass
     try:
-        return answer(*positional, **keywords)
+        return _listed(answer(*positional, **keywords))
     except NotImplementedError:
         raise
     except (Exception, SystemExit) as error:  # exit() in an answer ends the answer, not the check
@@ -729,19 +732,23 @@ class _Watch:
     """Remembers what an answer may not change: the arguments, and the state around it."""
 
     def __init__(self, arguments: dict[str, Any]) -> None:
+        parts = [(name, part) for name, value in arguments.items() for part in _items(value)]
         self.tensors = [
-            (name, tensor, tensor.clone(), tensor.requires_grad)
-            for name, value in arguments.items()
-            for tensor in (value if isinstance(value, tuple | list) else [value])
-            if isinstance(tensor, Tensor)
+            (name, part, part.clone(), part.requires_grad) for name, part in parts if isinstance(part, Tensor)
         ]
         self.containers = [
             (name, value, _contents(value)) for name, value in arguments.items() if isinstance(value, list | dict)
         ]
-        self.models = {name: value for name, value in arguments.items() if isinstance(value, nn.Module)}
-        self.settings = {name: _settings(model) for name, model in self.models.items()}
-        self.weights = {name: [p.detach().clone() for p in model.parameters()] for name, model in self.models.items()}
-        self.buffers = {name: [b.detach().clone() for b in model.buffers()] for name, model in self.models.items()}
+        self.models = [
+            (
+                name,
+                part,
+                _settings(part),
+                *([t.detach().clone() for t in of()] for of in (part.parameters, part.buffers)),
+            )
+            for name, part in parts
+            if isinstance(part, nn.Module)
+        ]
         given = any(isinstance(value, torch.Generator) for value in arguments.values())
         self.random_state = _random_state() if given else None
         self.gradients = torch.is_grad_enabled()
@@ -761,15 +768,15 @@ class _Watch:
             if len(after) != len(before) or any(now is not then for now, then in zip(after, before, strict=True)):
                 kind = type(container).__name__
                 return f"your function changed the {kind} `{name}` itself, in place. Work on a copy."
-        for name, model in self.models.items():
-            if change := _difference_of_settings(self.settings[name], _settings(model)):
+        for name, model, settings, weights, buffers in self.models:
+            if change := _difference_of_settings(settings, _settings(model)):
                 return (
                     f"your function left `{name}` changed: {change}. Leave it as you found it, and load every network "
                     f"again that you have given to your function."
                 )
-            if not all(_same(now, before) for now, before in zip(model.parameters(), self.weights[name], strict=True)):
+            if not all(map(_same, model.parameters(), weights)):
                 return f"your function changed the weights of `{name}`. Leave them as you found them."
-            if not all(_same(now, before) for now, before in zip(model.buffers(), self.buffers[name], strict=True)):
+            if not all(map(_same, model.buffers(), buffers)):
                 return (
                     f"your function changed the running statistics of `{name}`, as batch norm does in train mode. "
                     "Leave them as you found them."
@@ -782,6 +789,13 @@ class _Watch:
         if torch.is_grad_enabled() != self.gradients:
             return "your function left autograd switched off (or on) for everyone after it."
         return None
+
+
+def _items(value: Any) -> list[Any]:
+    """Return what a tuple, list or dict holds; a list of the value itself for all else."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, tuple | list) else [value]
 
 
 def _contents(container: list | dict) -> list[Any]:
@@ -869,8 +883,16 @@ NUMBERS = (bool, int, float, np.float32, np.float64, np.int32, np.int64, np.bool
 LONGEST = 100_000  # entries of a tuple or list that an answer may have: more would only take time
 
 
+def _listed(value: Any) -> Any:
+    """Return what a function yields, step by step, as a list; any other value as it is."""
+    return list(itertools.islice(value, LONGEST + 1)) if inspect.isgenerator(value) else value
+
+
 def _detached(value: Any) -> Any:
-    """Return the value without its graph, copied, so that nobody changes it later."""
+    """Return the value without its graph, copied, so that nobody changes it later; of a network its state."""
+    if isinstance(value, nn.Module):
+        state = {name: Tensor.clone(Tensor.detach(tensor)) for name, tensor in nn.Module.state_dict(value).items()}
+        return {**state, "training": value.training}
     if type(value) in TENSORS:
         # Not value.detach().clone(): methods of a single tensor can be replaced, those of the class are the real ones.
         return Tensor.clone(Tensor.detach(value))
