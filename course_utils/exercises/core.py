@@ -892,7 +892,8 @@ def _detached(value: Any) -> Any:
     """Return the value without its graph, copied, so that nobody changes it later; of a network its state."""
     if isinstance(value, nn.Module):
         state = {name: Tensor.clone(Tensor.detach(tensor)) for name, tensor in nn.Module.state_dict(value).items()}
-        return {**state, "training": value.training}
+        learning = sum(parameter.requires_grad for parameter in value.parameters())
+        return {**state, "training": value.training, "number of parameters with requires_grad": learning}
     if type(value) in TENSORS:
         # Not value.detach().clone(): methods of a single tensor can be replaced, those of the class are the real ones.
         return Tensor.clone(Tensor.detach(value))
@@ -1037,6 +1038,8 @@ def _agreement(came: Any, wrong: Any, tolerance: float) -> float | None:
     """Return the root mean square difference of two values as a share of the largest number; None if they disagree."""
     first, second = _leaves(came), _leaves(wrong)
     if first is None or second is None or [a.shape for a in first] != [b.shape for b in second]:
+        return None
+    if _places(came) != _places(wrong):  # the same numbers at other keys
         return None
     total = 0.0
     for a, b in zip(first, second, strict=True):

@@ -52,6 +52,29 @@ def _nested(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
     return nn.Sequential(features, head, nn.Linear(6, n_classes))
 
 
+class Scaled(nn.Sequential):
+    """Layers one after the other, and a parameter of their own that is not called weight: the outputs' scale."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run the layers, and multiply."""
+        return self.gain * super().forward(inputs)
+
+
+@register_network("many_layers")
+def _many_layers(shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
+    channels, height, width = shape
+    inner = Scaled(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())
+    convolutions = [nn.Conv2d(channels, 4, 3, padding=1), inner, nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Dropout(0.5)]
+    rest = [nn.Identity() for _ in range(4)]
+    dense = 4 * (height // 2) * (width // 2)
+    head = [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(dense, 6), nn.ReLU(), nn.Linear(6, n_classes)]
+    return nn.Sequential(*convolutions, *rest, *head)  # layers 0, 1, 1.0, 2, 11 and 13 have parameters
+
+
 @dataclass(frozen=True)
 class Method:
     """The description of an explanation: "gradient", "gradient_x_input", "square" or "inputs", which looks at no model.
@@ -89,24 +112,34 @@ def _total(maps: Tensor) -> Tensor:
 # By hand: the rank correlation of two small maps
 # ---------------------------------------------------------------------------------------------------------------------
 
-# a = 0.9, 0.1, 0.5, -0.4 has the ranks 4, 2, 3, 1; b = 2, 0.3, 1, 0.6 has 4, 1, 3, 2: sum d^2 = 2, rho = 1 - 12 / 60.
-# Of the absolute values both have the ranks 4, 1, 3, 2: rho = 1.
+# a = 0.9, 0.1, 0.5, -0.4 has the ranks 4, 2, 3, 1; b = 0.3, 2, 1, 0.6 has 1, 4, 3, 2: sum d^2 = 14, rho = 1 - 84 / 60.
+# The absolute values have 4, 1, 3, 2 and 1, 4, 3, 2: sum d^2 = 18, rho = 1 - 108 / 60.
 SPEARMAN_BY_HAND = ValueExercise(
     name="spearman_by_hand",
-    expected=(0.8, 1.0),
+    expected=(-0.4, -0.8),
     mistakes={
-        "exchanged": Mistake((1.0, 0.8), "you have exchanged the two: the signed values come first."),
+        "exchanged": Mistake((-0.8, -0.4), "you have exchanged the two: the signed values come first."),
         "signs_ignored": Mistake(
-            (1.0, 1.0), "-0.4 is the lowest of the four values, not the second lowest: sort with the signs first."
+            (-0.8, -0.8), "-0.4 is the lowest of the four values, not the second lowest: sort with the signs first."
         ),
         "signs_kept": Mistake(
-            (0.8, 0.8), "the second number is that of the absolute values: |-0.4| = 0.4 lies between 0.1 and 0.5."
+            (-0.4, -0.4), "the second number is that of the absolute values: |-0.4| = 0.4 lies between 0.1 and 0.5."
         ),
-        "factor_forgotten": Mistake((1 - 2 / 60, 1.0), "you forgot the factor 6 before the sum."),
-        "sum_alone": Mistake((2.0, 0.0), "this is the sum of squared differences; put it into the formula."),
-        "share_alone": Mistake((0.2, 0.0), "take it off 1: equal ranks have the correlation 1."),
-        "without_minus_one": Mistake((1 - 12 / 64, 1.0), "the denominator is n (n^2 - 1), with n = 4: 60."),
-        "squared_size": Mistake((1 - 12 / 16, 1.0), "the denominator is n (n^2 - 1) = 60, not n^2."),
+        "factor_forgotten": Mistake((1 - 14 / 60, 1 - 18 / 60), "you forgot the factor 6 before the sum."),
+        "not_squared": Mistake((0.4, 0.4), "you added the sizes of the differences: square each one."),
+        "differences_added": Mistake(
+            (1.0, 1.0), "the differences cancel if you add them up as they are: square each one first."
+        ),
+        "sum_alone": Mistake((14.0, 18.0), "these are the sums of squared differences; put them into the formula."),
+        "share_alone": Mistake((1.4, 1.8), "take it off 1: equal ranks have the correlation 1."),
+        "without_minus_one": Mistake((1 - 84 / 64, 1 - 108 / 64), "the denominator is n (n^2 - 1), with n = 4: 60."),
+        "squared_size": Mistake((1 - 84 / 16, 1 - 108 / 16), "the denominator is n (n^2 - 1) = 60, not n^2."),
+        "factor_n_forgotten": Mistake(
+            (1 - 84 / 15, 1 - 108 / 15), "the denominator is n (n^2 - 1) = 4 * 15, not n^2 - 1 alone."
+        ),
+        "of_values": Mistake(
+            (-0.2771, -0.8747), "this is the correlation of the values. Replace them by their ranks first."
+        ),
     },
     tolerance=2e-3,
 )
@@ -182,6 +215,14 @@ def _similarity_cases(generator: torch.Generator) -> Iterator[Case]:
     )
     flat = {"a": torch.full((1, 2, 5, 5), 0.25), "b": torch.randn(1, 2, 5, 5, generator=fixed)}
     yield Case({**flat, "metric": "spearman"}, "a constant map")
+    ordinary = torch.randn(3, 1, 5, 6, generator=fixed)
+    one_flat = ordinary.clone()
+    one_flat[1] = 2.0
+    yield Case({"a": ordinary, "b": one_flat, "metric": "spearman"}, "a constant map beside ordinary ones")
+    one_flat = ordinary.sign()
+    one_flat[0], one_flat[2] = 0.5, ordinary[0]
+    yield Case({"a": one_flat, "b": ordinary, "metric": "spearman_abs"}, "maps of which only the signs vary, absolute")
+    yield Case({"a": flat["a"], "b": 3 * flat["a"], "metric": "spearman"}, "two constant maps")
     for metric in sanity_checks.METRICS[:2]:
         yield Case({**pair(generator, 4, (2, 5, 9)), "metric": metric}, f"four images, {metric}")
     drawn = {name: maps.clamp(min=0).exp() for name, maps in pair(generator, 3, (1, 8, 8)).items()}
@@ -277,13 +318,13 @@ SCALE = 0.1
 def randomize_layer(model: nn.Module, name: str, generator: torch.Generator) -> nn.Module:
     """Return a copy of the network in which the named layer has new weights, as the lab asks for them."""
     changed = copy.deepcopy(model)
-    _renew(changed.get_submodule(name), generator)
+    _renew(changed.get_submodule(name).parameters(), generator)
     return changed
 
 
-def _renew(layer: nn.Module, generator: torch.Generator) -> None:
+def _renew(parameters: Iterator[nn.Parameter], generator: torch.Generator) -> None:
     with torch.no_grad():
-        for parameter in layer.parameters(recurse=False):
+        for parameter in parameters:
             parameter.copy_(SCALE * torch.randn(parameter.shape, generator=generator))
 
 
@@ -292,9 +333,7 @@ def _destroyed(
     name: str,
     generator: torch.Generator,
     number: Callable[[Tensor, torch.Generator], Tensor] = lambda p, g: SCALE * torch.randn(p.shape, generator=g),
-    chosen: Callable[[nn.Module, str], list[Tensor]] = lambda model, name: list(
-        model.get_submodule(name).parameters(recurse=False)
-    ),
+    chosen: Callable[[nn.Module, str], list[Tensor]] = lambda model, name: list(model.get_submodule(name).parameters()),
 ) -> nn.Module:
     """Return a copy with new weights, with the pieces open: which parameters, and which numbers they get."""
     changed = copy.deepcopy(model)
@@ -328,9 +367,9 @@ def _shuffled(p: Tensor, generator: torch.Generator) -> Tensor:
 def _layer_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(2)
 
-    def case(source: torch.Generator, kind: str, name: str, note: str, calls: int = 1) -> Case:
-        shape = {"linear": (1, 1, 4)}.get(kind, (3, 8, 8))
-        arguments = {"model": _drawn_network(source, kind, shape), "name": name}
+    def case(source: torch.Generator, kind: str, name: str, note: str, calls: int = 1, training: bool = False) -> Case:
+        network = Network(kind, draw_integer(source, 0, 2**31), (3, 8, 8), training=training)
+        arguments = {"model": network, "name": name}
         return Case({**arguments, "generator": Seed(draw_integer(source, 0, 2**31))}, note, calls=calls)
 
     names = _names(Network("conv").build())
@@ -339,6 +378,8 @@ def _layer_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(fixed, "batch_norm_inside", "1.2", "a layer inside of another, without a bias")
     yield case(fixed, "batch_norm_inside", "0.1", "a batch normalization")
     yield case(fixed, "conv", names[1], "two calls with one generator", calls=2)
+    yield case(fixed, "many_layers", "1", "a layer '1' that holds others, beside a layer '11'")
+    yield case(fixed, "many_layers", "11", "a network in train mode", training=True)
     yield case(generator, "batch_norm_inside", "0.0", "a nested network")
     yield case(generator, "gap", "0", "another network")
 
@@ -363,7 +404,7 @@ RANDOMIZE_LAYER = Exercise(
         "bias_first": Mistake(
             partial(
                 _destroyed,
-                chosen=lambda model, name: list(model.get_submodule(name).parameters(recurse=False))[::-1],
+                chosen=lambda model, name: list(model.get_submodule(name).parameters())[::-1],
             ),
             "you draw the bias before the weight. Take the parameters in the order of `layer.parameters()`.",
         ),
@@ -389,6 +430,44 @@ RANDOMIZE_LAYER = Exercise(
         ),
         "layer_below": Mistake(
             partial(_destroyed, chosen=_other_layer(-1)), "you draw another layer anew than the one that is named."
+        ),
+        "by_the_beginning_of_the_name": Mistake(
+            partial(
+                _destroyed,
+                chosen=lambda model, name: [p for key, p in model.named_parameters() if key.startswith(name)],
+            ),
+            "you draw all layers anew whose name begins like that: '1' is also the beginning of '11'.",
+        ),
+        "inner_layers_left": Mistake(
+            partial(
+                _destroyed,
+                chosen=lambda model, name: list(model.get_submodule(name).parameters(recurse=False)),
+            ),
+            "a layer may hold other layers: their parameters are among `layer.parameters()`, and are drawn anew, too.",
+        ),
+        "bias_zero": Mistake(
+            partial(
+                _destroyed,
+                number=lambda p, g: SCALE * torch.randn(p.shape, generator=g) if p.dim() > 1 else torch.zeros_like(p),
+            ),
+            "you set the biases to 0. They are drawn like the weights.",
+        ),
+        "hundredth": Mistake(
+            partial(_destroyed, number=lambda p, g: SCALE**2 * torch.randn(p.shape, generator=g)),
+            "your numbers are ten times too small: the factor is 0.1.",
+        ),
+        "root_of_the_scale": Mistake(
+            partial(_destroyed, number=lambda p, g: SCALE**0.5 * torch.randn(p.shape, generator=g)),
+            "your factor is the root of 0.1. It is 0.1 itself, the standard deviation.",
+        ),
+        "eval_mode": Mistake(
+            lambda model, name, generator: _destroyed(model, name, generator).eval(),
+            "your copy is in eval mode. Like the network that was given, it should be in train mode.",
+            where=lambda case: case.arguments["model"].training,
+        ),
+        "frozen": Mistake(
+            lambda model, name, generator: _destroyed(model, name, generator).requires_grad_(False),
+            "the parameters of your copy have lost their requires_grad.",
         ),
         "scale_forgotten": Mistake(
             partial(_destroyed, number=lambda p, g: torch.randn(p.shape, generator=g)),
@@ -417,6 +496,7 @@ RANDOMIZE_LAYER = Exercise(
         "train_mode": Mistake(
             lambda model, name, generator: _destroyed(model, name, generator).train(),
             "your copy is in train mode. Like the network that was given, it should be in eval mode.",
+            where=lambda case: not case.arguments["model"].training,
         ),
     },
 )
@@ -432,7 +512,9 @@ def cascading_randomization(model: nn.Module, generator: torch.Generator) -> Cop
     """Return {name: copy} for each layer, the last one first: one layer more is destroyed in each copy."""
     copies, now = {}, model
     for name in _names(model)[::-1]:
-        copies[name] = now = randomize_layer(now, name, generator)
+        now = copy.deepcopy(now)
+        _renew(now.get_submodule(name).parameters(recurse=False), generator)
+        copies[name] = now
     return copies
 
 
@@ -444,6 +526,8 @@ def _in_cascade(
     before: bool = False,
     shared: bool = False,
     weight_alone: bool = False,
+    scale: float = SCALE,
+    restart: bool = False,
 ) -> Copies:
     """Return the copies, with the pieces open: the order, what each copy starts from, when it is kept."""
     copies, now = {}, copy.deepcopy(model)
@@ -451,9 +535,11 @@ def _in_cascade(
         now = copy.deepcopy(model) if fresh else now if shared else copy.deepcopy(now)
         if before:
             copies[name] = copy.deepcopy(now)
+        if restart:
+            generator = generator.clone_state() if not copies else generator.manual_seed(generator.initial_seed())
         layer = now.get_submodule(name)
         for parameter in [layer.weight] if weight_alone else layer.parameters(recurse=False):
-            parameter.data = SCALE * torch.randn(parameter.shape, generator=generator)
+            parameter.data = scale * torch.randn(parameter.shape, generator=generator)
         if not before:
             copies[name] = now
     return copies
@@ -465,7 +551,7 @@ def _same_numbers(model: nn.Module, generator: torch.Generator) -> Copies:
     for k in range(len(names)):
         now = copy.deepcopy(model)
         for name in names[: k + 1]:
-            _renew(now.get_submodule(name), generator)
+            _renew(now.get_submodule(name).parameters(recurse=False), generator)
         copies[names[k]] = now
     return copies
 
@@ -479,6 +565,7 @@ def _cascade_cases(generator: torch.Generator) -> Iterator[Case]:
 
     yield case(fixed, "conv", "a plain network")
     yield case(fixed, "batch_norm_inside", "layers inside of layers")
+    yield case(fixed, "many_layers", "fourteen layers, one with a parameter and layers of its own")
     yield case(generator, "gap", "another network")
     yield case(generator, "inplace", "a network with ReLUs in place")
     yield case(generator, "batch_norm_inside", "a nested network, other weights")
@@ -499,7 +586,7 @@ CASCADING_RANDOMIZATION = Exercise(
         ),
         "one_network": Mistake(
             partial(_in_cascade, shared=True),
-            "all your pairs hold one and the same network, which is destroyed all the way in the end. Each pair needs "
+            "your dict holds one and the same network several times, destroyed all the way in the end. Each name needs "
             "a copy of its own.",
         ),
         "one_step_late": Mistake(
@@ -526,6 +613,18 @@ CASCADING_RANDOMIZATION = Exercise(
             lambda model, generator: {"": copy.deepcopy(model), **_in_cascade(model, generator)},
             "you have a network too many: the network as it was is none of the copies.",
         ),
+        "scale_forgotten": Mistake(
+            partial(_in_cascade, scale=1.0), "your numbers are ten times too large: the factor 0.1 is missing."
+        ),
+        "same_numbers_in_each_layer": Mistake(
+            partial(_in_cascade, restart=True),
+            "your generator starts anew for each layer, so that all layers get the same numbers. Let it go on.",
+        ),
+        "names_in_the_order_of_the_alphabet": Mistake(
+            partial(_in_cascade, order=lambda names: sorted(names, reverse=True)),
+            "you sorted the names as texts, where '13' comes before '2'. Take the layers in the order of "
+            "`named_modules()`, reversed.",
+        ),
         "names_of_the_layers_above": Mistake(
             lambda model, generator: dict(
                 zip(_names(model), list(_in_cascade(model, generator).values()), strict=True)
@@ -534,6 +633,12 @@ CASCADING_RANDOMIZATION = Exercise(
             "last.",
         ),
     },
+    properties=[
+        Property(
+            "the dict begins with the last layer and ends with the first one.",
+            lambda arguments, value: list(value) == _names(arguments["model"])[::-1],
+        ),
+    ],
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -619,6 +724,35 @@ SANITY_CURVE = Exercise(
             partial(_curve, asked=_predicted),
             "you explain the class that each network predicts. Both maps must be about the same class, `target`.",
         ),
+        "predicted_by_the_model": Mistake(
+            lambda model, copies, explain, inputs, target, metric="spearman": _curve(
+                model, copies, explain, inputs, _predicted(model, inputs, target), metric
+            ),
+            "you explain the class that the network predicts. Explain the class that is given, `target`.",
+        ),
+        "predicted_by_the_copy": Mistake(
+            lambda model, copies, explain, inputs, target, metric="spearman": {
+                name: float(
+                    _compared(
+                        explain(model, inputs, target), explain(net, inputs, _predicted(net, inputs, target)), metric
+                    ).mean()
+                )
+                for name, net in copies.items()
+            },
+            "on the copies you explain the class that they predict. Both maps must be about the same class, `target`.",
+        ),
+        "absolute_always": Mistake(
+            lambda model, copies, explain, inputs, target, metric="spearman": _curve(
+                model, copies, explain, inputs, target, "spearman_abs"
+            ),
+            "`metric` never reaches `similarity`: yours compares absolute values always.",
+        ),
+        "last_copy_always": Mistake(
+            lambda model, copies, explain, inputs, target, metric="spearman": dict.fromkeys(
+                copies, list(_curve(model, copies, explain, inputs, target, metric).values())[-1]
+            ),
+            "all your numbers are those of the last copy. Is the right network explained in each round?",
+        ),
         "class_zero": Mistake(
             partial(_curve, asked=lambda network, inputs, target: torch.zeros_like(target)),
             "you explain class 0, whatever `target` says.",
@@ -668,39 +802,36 @@ SANITY_CURVE = Exercise(
             "your names and your numbers run in opposite directions.",
         ),
     },
+    properties=[
+        Property(
+            "your dict has the order of `copies`.", lambda arguments, value: list(value) == list(arguments["copies"])
+        ),
+    ],
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Labels at random: a choice
 # ---------------------------------------------------------------------------------------------------------------------
 
-NOT_ABOUT_CLASSES = "the method does not show what tells the classes apart"
 RANDOM_LABELS = ValueExercise(
     name="random_labels",
-    expected=NOT_ABOUT_CLASSES,
-    choices=(
-        NOT_ABOUT_CLASSES,
-        "the method is right: both networks look at the object",
-        "the second network has learnt the classes after all",
-        "the first network has learnt its labels by heart, too",
-        "nothing: both networks are right about all training images",
-    ),
+    expected="not about the classes",
+    choices=("not about the classes", "both look at the object", "second learnt", "first by heart", "nothing"),
     mistakes={
         "both_look": Mistake(
-            "the method is right: both networks look at the object",
+            "both look at the object",
             "that would be a claim about the networks, and its only witness is the method on trial. A network that "
             "learnt names by heart has no reason to look at what makes a cup a cup.",
         ),
         "learnt_after_all": Mistake(
-            "the second network has learnt the classes after all",
-            "it is right about 9 % of unseen images of ten classes: that is guessing.",
+            "second learnt", "it is right about 9 % of unseen images of ten classes: that is guessing."
         ),
         "by_heart": Mistake(
-            "the first network has learnt its labels by heart, too",
+            "first by heart",
             "it is right about 99 % of images that it has never seen: that cannot be had by heart.",
         ),
         "nothing": Mistake(
-            "nothing: both networks are right about all training images",
+            "nothing",
             "the two functions differ as much as two can: look at the unseen images. A map that is the same for both "
             "cannot be about that difference.",
         ),
@@ -806,6 +937,11 @@ POINTING_GAME = Exercise(
 )
 
 
+def _all_point_somewhere(case: Case) -> bool:
+    """Say whether each map has a positive value: elsewhere the wrong answers differ in what they make of 0 / 0."""
+    return bool((_total(case.arguments["maps"]).flatten(1).amax(1) > 0).all())
+
+
 def _mass_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(6)
     yield Case(_maps_and_masks(fixed, 4, (3, 6, 6)), "four images")
@@ -814,6 +950,11 @@ def _mass_cases(generator: torch.Generator) -> Iterator[Case]:
     one = negative["maps"].clone()
     one[0] = -one[0].abs()
     yield Case({**negative, "maps": one}, "a map without a positive value beside an ordinary one")
+    split = _maps_and_masks(fixed, 3, (2, 5, 5))
+    split["maps"][1, 0], split["maps"][1, 1] = split["maps"][1, 0].abs(), -2 - split["maps"][1, 0].abs()
+    yield Case(split, "a map whose channels are positive one by one, and not in sum")
+    tiny = _maps_and_masks(fixed, 3, (1, 6, 5))
+    yield Case({**tiny, "maps": 1e-9 * tiny["maps"]}, "maps of very small values")
     yield Case(_maps_and_masks(generator, 5, (2, 7, 5)), "five images")
     yield Case(_maps_and_masks(generator, 3, (3, 8, 8)), "three images")
 
@@ -827,30 +968,37 @@ RELEVANCE_MASS = Exercise(
             partial(_mass, value=lambda flat: flat),
             "you divided sums with signs: positive and negative values cancel, and the share may be anything. Only the "
             "positive values count.",
+            where=_all_point_somewhere,
         ),
         "by_size": Mistake(
             partial(_mass, value=lambda flat: flat.abs()),
             "you took absolute values. What speaks against the class counts 0 here.",
+            where=_all_point_somewhere,
         ),
         "positive_before_the_sum": Mistake(
             partial(_mass, pixel=lambda maps: maps.clamp(min=0).sum(1)),
             "you cut off the negative values channel by channel. First the sum over the channels, then the cut.",
+            where=_all_point_somewhere,
         ),
         "first_channel": Mistake(
             partial(_mass, pixel=lambda maps: maps[:, 0]),
             "you look at the first channel. A pixel's value is the sum over its channels.",
+            where=_all_point_somewhere,
         ),
         "outside": Mistake(
             partial(_mass, share=lambda flat, inside: (flat * (1 - inside)).sum(1) / flat.sum(1)),
             "this is the share outside of the mask.",
+            where=_all_point_somewhere,
         ),
         "of_pixels": Mistake(
             partial(_mass, share=lambda flat, inside: ((flat > 0) * inside).sum(1) / (flat > 0).sum(1)),
             "you counted pixels. Each one counts by its value.",
+            where=_all_point_somewhere,
         ),
         "share_of_the_mask": Mistake(
             partial(_mass, share=lambda flat, inside: (flat * inside).sum(1) / inside.sum(1)),
             "you divided by the number of pixels of the mask. Divide by the sum of all positive values.",
+            where=_all_point_somewhere,
         ),
         "of_means": Mistake(
             partial(
@@ -860,6 +1008,7 @@ RELEVANCE_MASS = Exercise(
                 ),
             ),
             "you compared means. It is a share of the sum.",
+            where=_all_point_somewhere,
         ),
         "nothing_is_zero": Mistake(
             partial(_mass, empty=0.0),
@@ -868,9 +1017,12 @@ RELEVANCE_MASS = Exercise(
         "all_images_at_once": Mistake(
             partial(_mass, share=lambda flat, inside: ((flat * inside).sum() / flat.sum()).expand(len(flat)).clone()),
             "you added all images up. Each image has a share of its own.",
+            where=_all_point_somewhere,
         ),
         "mean": Mistake(
-            lambda maps, masks: _mass(maps, masks).mean(), "you returned the mean. One number an image is asked for."
+            lambda maps, masks: _mass(maps, masks).mean(),
+            "you returned the mean. One number an image is asked for.",
+            where=_all_point_somewhere,
         ),
     },
     properties=[
@@ -923,6 +1075,20 @@ def _inserted(
     return finish(torch.stack(points, 1))
 
 
+def _steps_alone(
+    model: nn.Module, inputs: Tensor, target: Tensor, maps: Tensor, n_steps: int, baselines: float
+) -> Tensor:
+    """Put in the pixels of one step at a time."""
+    order = (-maps.sum(1).flatten(1)).argsort(dim=1).argsort(1)
+    ends = [round(k * order.shape[1] / n_steps) for k in range(n_steps + 1)]
+    points = []
+    for first, last in zip([0, *ends], ends, strict=False):
+        here = ((order >= first) & (order < last)).view(len(inputs), 1, *inputs.shape[2:])
+        with torch.no_grad():
+            points.append(_probability(model(torch.where(here, inputs, baselines)), target))
+    return torch.stack(points, 1)
+
+
 def _insertion_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(7)
 
@@ -968,6 +1134,41 @@ INSERTION_CURVE = Exercise(
         "first_channel": Mistake(
             partial(_inserted, pixel=lambda maps: maps[:, 0]),
             "you rank by the first channel. A pixel's value is the sum over its channels.",
+        ),
+        "one_order_for_all": Mistake(
+            lambda model, inputs, target, maps, n_steps=8, baselines=0.5: _inserted(
+                model, inputs, target, maps.mean(0, keepdim=True).expand_as(maps), n_steps, baselines
+            ),
+            "all your images have one order. Each image has an order of its own.",
+        ),
+        "sorted_places": Mistake(
+            partial(_inserted, key=lambda flat: flat.argsort(dim=1, descending=True)),
+            "`argsort` gives the places in sorted order, not the number of each place in the order: it takes a second "
+            "`argsort` for that.",
+        ),
+        "largest_channel": Mistake(
+            partial(_inserted, pixel=lambda maps: maps.amax(1)),
+            "you rank a pixel by its largest channel. Its value is the sum of its channels.",
+        ),
+        "logarithm": Mistake(
+            partial(_inserted, score=lambda logits, target: logits.log_softmax(1)[torch.arange(len(logits)), target]),
+            "you follow the logarithm of the probability.",
+        ),
+        "sigmoid": Mistake(
+            partial(_inserted, score=lambda logits, target: logits.sigmoid()[torch.arange(len(logits)), target]),
+            "you used a sigmoid of the score alone. The probability comes from a softmax over all classes.",
+        ),
+        "class_of_the_whole_image": Mistake(
+            lambda model, inputs, target, maps, n_steps=8, baselines=0.5: _inserted(
+                model, inputs, _predicted(model, inputs, target), maps, n_steps, baselines
+            ),
+            "you follow the class that the network predicts. It is that of `target`.",
+        ),
+        "not_kept": Mistake(
+            lambda model, inputs, target, maps, n_steps=8, baselines=0.5: _steps_alone(
+                model, inputs, target, maps, n_steps, baselines
+            ),
+            "your pixels do not stay: at each step only those of this step are in.",
         ),
         "row_by_row": Mistake(
             partial(_inserted, key=lambda flat: torch.arange(flat.shape[1]).expand_as(flat)),
@@ -1068,6 +1269,16 @@ FRAUDS = ValueExercise(
             frozenset({"B", "D", "E"}),
             "you accuse one too many. Two methods may agree on the trained network; look at what becomes of each on "
             "the destroyed ones.",
+        ),
+        "nobody": Mistake(frozenset(), "there are frauds: look for curves that do not fall."),
+        "twins": Mistake(
+            frozenset({"B", "E"}),
+            "they agree on the trained network, but only one of them keeps its map when the network is destroyed; and "
+            "there is one more fraud.",
+        ),
+        "twin_and_edges": Mistake(
+            frozenset({"D", "E"}),
+            "one is right. The other agrees with a fraud on the trained network; its own curve falls.",
         ),
         "coarse": Mistake(
             frozenset({"B", "C", "D"}),

@@ -54,9 +54,9 @@ def cosine(a: Tensor, b: Tensor, metric: str = "spearman") -> Tensor:
 # ---- networks with new weights
 
 
-def by_state_dict(model: nn.Module, name: str, generator: torch.Generator) -> nn.Module:
+def by_state_dict(model: nn.Module, name: str, generator: torch.Generator, recurse: bool = True) -> nn.Module:
     changed, state = copy.deepcopy(model), model.state_dict()
-    for key, _ in model.get_submodule(name).named_parameters(recurse=False):
+    for key, _ in model.get_submodule(name).named_parameters(recurse=recurse):
         state[f"{name}.{key}"] = torch.randn(state[f"{name}.{key}"].shape, generator=generator) / 10
     changed.load_state_dict(state)
     return changed
@@ -92,7 +92,7 @@ def named(model: nn.Module) -> list[str]:
 def step_by_step(model: nn.Module, generator: torch.Generator) -> dict[str, nn.Module]:
     copies: dict[str, nn.Module] = {}
     for name in reversed(named(model)):
-        model = by_state_dict(model, name, generator)
+        model = by_state_dict(model, name, generator, recurse=False)
         copies[name] = model
     return copies
 
@@ -100,9 +100,9 @@ def step_by_step(model: nn.Module, generator: torch.Generator) -> dict[str, nn.M
 def kept_networks(model: nn.Module, generator: torch.Generator) -> dict[str, nn.Module]:
     work, copies = copy.deepcopy(model), {}
     for name in named(model)[::-1]:
-        vector = parameters_to_vector(p for p in work.get_submodule(name).parameters())
-        assert vector.numel()
-        in_place(work, name, generator)
+        own = list(work.get_submodule(name).parameters(recurse=False))
+        drawn = [0.1 * torch.randn(p.shape, generator=generator) for p in own]
+        vector_to_parameters(parameters_to_vector(drawn), own)
         copies[name] = copy.deepcopy(work)
     return copies
 
@@ -274,7 +274,7 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("randomize_layer", "train_mode"): lambda model, name, generator: by_state_dict(model, name, generator).train(),
     ("randomize_layer", "nothing"): lambda model, name, generator: copy.deepcopy(model),
     ("cascading_randomization", "independent"): lambda model, generator: {
-        name: by_state_dict(model, name, generator) for name in named(model)[::-1]
+        name: by_state_dict(model, name, generator, recurse=False) for name in named(model)[::-1]
     },
     ("cascading_randomization", "one_network"): lambda model, generator: (
         lambda last: dict.fromkeys(named(model)[::-1], last)
@@ -295,6 +295,7 @@ MISTAKES_CODED_DIFFERENTLY: dict[tuple[str, str], Callable[..., Any]] = {
     ("insertion_curve", "lowest_first"): lambda model, inputs, target, maps, n_steps=8, baselines=0.5: (
         insertion_pixel_by_pixel(model, inputs, target, -maps, n_steps, baselines)
     ),
+    ("insertion_curve", "one_order_for_all"): one_order_for_all,
     ("insertion_curve", "reversed"): lambda model, inputs, target, maps, n_steps=8, baselines=0.5: (
         insertion_by_threshold(model, inputs, target, maps, n_steps, baselines).flip(1)
     ),
@@ -308,12 +309,42 @@ def _scaled(model: nn.Module, name: str, generator: torch.Generator, factor: flo
     return changed
 
 
+def backwards(answer: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    return lambda *arguments, **options: dict(reversed(answer(*arguments, **options).items()))
+
+
+def one_constant_map_for_all(a: Tensor, b: Tensor, metric: str = "spearman") -> Tensor:
+    values = by_scipy(a, b, metric)
+    return torch.zeros_like(values) if (values == 0).any() else values
+
+
+def mass_by_channels(maps: Tensor, masks: Tensor) -> Tensor:
+    """Look for positive values channel by channel."""
+    total = torch.relu(maps.double().sum(1)).flatten(1)
+    shares = (total * masks.flatten(1)).sum(1) / total.sum(1)
+    return torch.where((maps <= 0).flatten(1).all(1), masks.double().mean((1, 2)), shares)
+
+
 REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "the overlap of the highest pixels": ("similarity", top_pixels, "not"),
     "the cosine": ("similarity", cosine, "not"),
     "a list": ("similarity", lambda a, b, metric="spearman": by_scipy(a, b, metric).tolist(), "list"),
     "single precision": ("similarity", lambda a, b, metric="spearman": by_scipy(a, b, metric).float(), "dtype"),
     "the network itself": ("randomize_layer", in_place, "changed the weights"),
+    "one constant map": ("similarity", one_constant_map_for_all, "not"),
+    "constant, before the absolute value": (
+        "similarity",
+        lambda a, b, metric="spearman": (
+            by_scipy(a, b, metric)
+            / torch.stack(
+                [
+                    torch.stack([m.sum() for m in (x.sum(0).abs().std(), y.sum(0).abs().std())]).sign().min()
+                    for x, y in zip(a, b, strict=True)
+                ]
+            ).double()
+        ),
+        "NaN",
+    ),
     "another generator": ("randomize_layer", from_elsewhere, "global random state"),
     "nothing": ("randomize_layer", lambda model, name, generator: None, "None"),
     "the layer alone": (
@@ -332,6 +363,22 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
         lambda model, generator: {name: in_place(model, name, generator) for name in named(model)[::-1]},
         "changed the weights",
     ),
+    "from the first layer": ("cascading_randomization", backwards(step_by_step), "begins with the last layer"),
+    "numbers for names": (
+        "cascading_randomization",
+        lambda model, generator: dict(enumerate(step_by_step(model, generator).values())),
+        "the keys of your dict",
+    ),
+    "layers with a weight": (
+        "cascading_randomization",
+        lambda model, generator: {
+            name: network
+            for name, network in step_by_step(model, generator).items()
+            if hasattr(model.get_submodule(name), "weight")
+        },
+        "the keys of your dict",
+    ),
+    "a dict from the end": ("sanity_curve", backwards(curve_in_a_batch), "the order of `copies`"),
     "the other copies": ("sanity_curve", each_with_signs, "not"),
     "a curve without names": (
         "sanity_curve",
@@ -343,8 +390,15 @@ REJECTED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "higher means": ("pointing_game", mean_inside_is_higher, "not"),
     "the mask": ("pointing_game", lambda maps, masks: masks.flatten(1).double()[:, 0], "not"),
     "a softmax": ("relevance_mass", mass_of_softmax, "not"),
+    "channel by channel": ("relevance_mass", mass_by_channels, "NaN"),
+    "small is nothing": (
+        "relevance_mass",
+        lambda maps, masks: torch.where(
+            maps.sum(1).amax((1, 2)) > 1e-6, mass_by_einsum(maps, masks), masks.double().mean((1, 2))
+        ),
+        "not",
+    ),
     "the area": ("relevance_mass", lambda maps, masks: masks.double().mean((1, 2)), "not"),
-    "one order": ("insertion_curve", one_order_for_all, "not"),
     "the area under it": (
         "insertion_curve",
         lambda model, inputs, target, maps, n_steps=8, baselines=0.5: insertion_by_threshold(

@@ -16,7 +16,8 @@
 # - hold maps against the truth and against the network, and say why none of these tests is enough alone.
 #
 # **Time and points:** about 4 hours, 60 points: 50 for ten exercises, which are checked as you go, and 10 for one
-# question at the end, which a person reads. The exercises do not build on each other: skip one and come back to it.
+# question at the end, which a person reads. You can skip an exercise and come back to it (exercise 4 draws weights as
+# exercise 3 says).
 #
 # **Before you start:** the tests are derived in the [lecture](../../lectures/10_sanity_checks.ipynb). What you need of
 # it is said again in each exercise.
@@ -81,8 +82,9 @@ unit = exercises.load("10_sanity_checks")
 #
 # The zoo: drawn 64 x 64 images of ten classes, and a network of four convolutions with max pooling and two dense
 # layers. As the images are drawn, it is known which pixels are the object. A method takes a network, images and a class
-# for each image, and gives a map for each: `gradient` is $\partial y / \partial I$, `guided` lets through only what is
-# positive on the way back.
+# for each image, and gives a map for each. Two of them: `gradient` is $\partial y / \partial I$, the derivative of the
+# class's score (before the softmax) by each pixel, and `guided` is guided backpropagation, which lets only what is
+# positive through each ReLU on the way back.
 
 # %%
 zoo_model = models.load("zoo")
@@ -115,7 +117,7 @@ plotting.method_grid(
 # | pixel | 1 | 2 | 3 | 4 |
 # | --- | ---: | ---: | ---: | ---: |
 # | $a$ | 0.9 | 0.1 | 0.5 | $-0.4$ |
-# | $b$ | 2.0 | 0.3 | 1.0 | 0.6 |
+# | $b$ | 0.3 | 2.0 | 1.0 | 0.6 |
 #
 # **Compute** $\rho$ of the values as they are (with their signs), and $\rho$ of their absolute values.
 #
@@ -129,9 +131,9 @@ plotting.method_grid(
 def spearman_by_hand() -> tuple[float, float]:
     """Return rho of the signed values and rho of the absolute values, worked by hand."""
     ### BEGIN SOLUTION
-    # Ranks of a: 4, 2, 3, 1; of b: 4, 1, 3, 2. The differences 0, 1, 0, -1 have the squares 0, 1, 0, 1.
-    # Of the absolute values, 0.9, 0.1, 0.5, 0.4: 4, 1, 3, 2, the ranks of b.
-    return 1 - 6 * 2 / (4 * 15), 1.0
+    # Ranks of a: 4, 2, 3, 1; of b: 1, 4, 3, 2. The differences 3, -2, 0, -1 have the squares 9, 4, 0, 1: 14.
+    # Of the absolute values, 0.9, 0.1, 0.5, 0.4: 4, 1, 3, 2. The differences 3, -3, 0, 0: 18.
+    return 1 - 6 * 14 / 60, 1 - 6 * 18 / 60
     ### END SOLUTION
 
 
@@ -153,7 +155,7 @@ unit["spearman_by_hand"].check(spearman_by_hand)
 
 # %%
 signed, absolute = spearman_by_hand()
-a, b = torch.tensor([0.9, 0.1, 0.5, -0.4]), torch.tensor([2.0, 0.3, 1.0, 0.6])
+a, b = torch.tensor([0.9, 0.1, 0.5, -0.4]), torch.tensor([0.3, 2.0, 1.0, 0.6])
 plotting.matrices(
     {
         "a, b": torch.stack([a, b]),
@@ -243,8 +245,8 @@ plotting.distributions(
 )
 
 # %% [markdown]
-# Without signs, all of these maps are somewhat alike: they are large where the image has edges. With signs, the
-# gradient has little in common with any of them. Which metric one chooses decides what one finds.
+# Without signs, both explanations are somewhat like the edge detector: all three are large where the image has edges.
+# With signs, neither has anything in common with it. Which metric one chooses decides what one finds.
 
 # %% [markdown]
 # ## Exercise 3: a layer with new weights (6 points, difficulty 2 of 5, 20 minutes)
@@ -253,8 +255,8 @@ plotting.distributions(
 #
 # **Write** a function that returns a **copy** of the network in which the layer of the given name has new parameters:
 # each one, in the order of `layer.parameters()`, becomes 0.1 times standard normal numbers of its shape, drawn by
-# `torch.randn(..., generator=generator)`. Everything else in the copy is as in the network that was given, and that one
-# stays as it was.
+# `torch.randn(..., generator=generator)`. Everything else in the copy is as in the network that was given (its mode,
+# too), and that one stays as it was.
 #
 # **For example**, the name `"15"` is the last layer of the zoo's network; `network.get_submodule("15")` is the layer.
 # A name like `"1.2"` is a layer inside of another one.
@@ -403,7 +405,7 @@ plotting.method_grid(
 # **For example**, a method that never looks at the network has a curve of ones.
 #
 # **Shapes:** `copies` is a dict of networks as in exercise 4; `explain(network, inputs, target)` gives maps
-# $(N, C, H, W)$; the result is a dict of numbers with the same keys.
+# $(N, C, H, W)$; the result is a dict of numbers with the same keys in the same order.
 
 
 # %% nbgrader={"grade_id": "sanity_curve", "solution": true}
@@ -461,7 +463,8 @@ plotting.curves(lines, "layers destroyed, from the output", "similarity", "Twelv
 
 # %% [markdown]
 # Here `sanity_checks.cascading_randomization` draws the new weights as they were before the training (that is the usual
-# way); the order and the copies are those of exercise 4.
+# way); the order and the copies are those of exercise 4. A value below 0 after the first step is chance: the new last
+# layer is one draw, and may happen to weigh things the other way round. Below, three draws are compared.
 
 # %% [markdown]
 # ## Exercise 6: labels at random (3 points, difficulty 2 of 5, 5 minutes)
@@ -476,18 +479,22 @@ plotting.curves(lines, "layers destroyed, from the output", "similarity", "Twelv
 #
 # Suppose a method gives nearly the same map for both networks, image after image. **What follows?**
 #
-# **Choose** one of: `the method does not show what tells the classes apart`,
-# `the method is right: both networks look at the object`, `the second network has learnt the classes after all`,
-# `the first network has learnt its labels by heart, too`, `nothing: both networks are right about all training images`.
+# **Choose** one of:
 #
-# **Shape:** one of these texts.
+# - `not about the classes`: the method does not show what tells the classes apart;
+# - `both look at the object`: the method is right, since both networks look at the object;
+# - `second learnt`: the second network has learnt the classes after all;
+# - `first by heart`: the first network has learnt its labels by heart, too;
+# - `nothing`: nothing follows, since both networks are right about their training images.
+#
+# **Shape:** one of these names, as a text.
 
 
 # %% nbgrader={"grade_id": "random_labels", "solution": true}
 def random_labels() -> str:
     """Return what follows if the maps of both networks are nearly the same."""
     ### BEGIN SOLUTION
-    return "the method does not show what tells the classes apart"
+    return "not about the classes"
     ### END SOLUTION
 
 
@@ -557,6 +564,10 @@ lines = ["| method | hits |", "| --- | ---: |"]
 for name, maps in {"gradient": gradient, "guided backprop": guided, "edge detector": edges}.items():
     lines.append(f"| {name} | {pointing_game(maps, objects).mean():.2f} |")
 display(Markdown("\n".join(lines)))
+
+# %% [markdown]
+# Twelve images are few: the share of hits is good to about 0.1 at best. The lecture has other images, and another
+# order.
 
 # %% [markdown]
 # ## Exercise 8: mass on the object (4 points, difficulty 2 of 5, 15 minutes)
@@ -695,12 +706,20 @@ plotting.curves(
 )
 
 # %% [markdown]
+# Even noise gets there, once nearly all pixels are in; what counts is how early a curve rises. That guided backprop and
+# the edge detector rise early does not make them explanations: an object's outline on grey is a good picture of the
+# object, whoever drew it.
+
+# %% [markdown]
 # ## Exercise 10: who are the frauds? (3 points, difficulty 3 of 5, 20 minutes)
 #
 # Five methods stand in a line, called A to E: `LINE_UP["A"](network, inputs, target)` gives maps $(N, C, H, W)$ or
 # $(N, 1, H, W)$. Some of them are **frauds**: their maps do not depend on the network that they are given.
 #
-# Take their curves and their scores against the truth, then **choose** all frauds.
+# Take their curves and their scores, then **choose** all frauds. Three scores hold the map against the true object:
+# pointing game and mass as above, and **rank**, the share of the $K$ highest pixels that lie on the object, which has
+# $K$ pixels. **Insertion** is the area under the curve of exercise 9, here with the blurred image in place of a grey
+# one.
 #
 # **Shape:** a set of letters, for example `{"A", "C"}`.
 
@@ -810,14 +829,10 @@ for name, other in others.items():
 
 # %%
 tested = {
-    "gradient": gm.gradient,
     "gradient x input": gm.input_x_gradient,
-    "integrated gradients": methods["integrated gradients"],
     "guided backprop": gm.guided_backprop,
     "deconvnet": gm.deconvnet,
-    "Grad-CAM": methods["Grad-CAM"],
-    "fraud B": LINE_UP["B"],
-    "fraud D": LINE_UP["D"],
+    **LINE_UP,
 }
 draws = [dict(sanity_checks.cascading_randomization(zoo_model, torch.Generator().manual_seed(s))) for s in (1, 2, 3)]
 before = {name: method(zoo_model, images, labels) for name, method in tested.items()}
@@ -861,10 +876,11 @@ print(f"The object's share of the area: {objects.double().mean():.2f}")
 # Write your answer below, about one page. Use the numbers and pictures above; you may run more code and draw more
 # pictures in new cells. Say for every claim which number it rests on.
 #
-# 1. **The verdict.** For each of the five methods of the line-up: is it a fraud? Which number shows it, and which
-#    number alone would have misled you? (3 points)
-# 2. **Signs.** Compare the two metrics for gradient x input, integrated gradients and guided backprop. What does a
-#    method keep that has a high absolute and a low signed similarity on a destroyed network, and why? (3 points)
+# 1. **The verdict.** For each of the five methods of the line-up: is it a fraud, and which number shows it? Name two
+#    numbers in the tables that would have misled you, taken alone. (3 points)
+# 2. **Signs.** Compare the two metrics after the last layer for gradient x input and guided backprop. One of them keeps
+#    a similarity of about 0.4 without signs and none with signs: what does it keep, and why? And why does the other
+#    keep its signs as well? (3 points)
 # 3. **Passing is not enough.** Describe a method that passes the cascade perfectly and explains nothing. Which of the
 #    other tests of this lab would expose it? (2 points)
 # 4. **Guided backprop** has a higher mass than the gradient. Is it the better explanation? Argue with its curve, and
@@ -875,27 +891,25 @@ print(f"The object's share of the area: {objects.double().mean():.2f}")
 #
 # **1. (3 points)** One point: B and D are frauds, A, C and E are not, and the numbers are the curves: those of B and D
 # are exactly 1 at every depth and by both metrics, those of the others fall (with signs to about 0 after one or two
-# layers). One point for what misleads: B has the best pointing game and insertion (0.96 and 0.84) of the line-up, level
-# with E, whose maps it copies on the trained network; D has the best mass (0.75). One point for the reverse: A has poor
-# scores (mass 0.31, insertion 0.60) and is honest; C is coarse, and its similarity is not 0 at every depth.
+# layers). One point each for two misleading numbers, for example: B has the best pointing game and insertion (0.96 and
+# 0.84) of the line-up, level with E, whose maps it copies on the trained network; D has the best mass (0.75); A has
+# poor scores (mass 0.31, insertion 0.60) and is honest; C keeps some similarity at some depths, by chance, for it is
+# coarse.
 #
-# **2. (3 points)** One point for the numbers: with signs, gradient x input and integrated gradients are at about -0.1
-# after the last layer and 0.00 in the end; without, at 0.40 and 0.44, and 0.16 and 0.19 in the end. Guided backprop has
-# 0.90 and 0.84 after the last layer by either metric, and 0.33 and 0.28 in the end. One point for what is kept: where
-# the map is large. It follows the image (edges, the factor x in gradient x input, dead ReLUs on the plain background),
-# not the network; the signs, which say for or against, come from the weights and are lost. One point for why guided
-# backprop keeps its signs as well: it lets only positive values back through each ReLU, so that what arrives is the
-# pattern of the lower layers and the pooling switches, whatever the upper layers say.
+# **2. (3 points)** One point for the numbers: gradient x input has about -0.1 with signs and 0.40 without after the
+# last layer; guided backprop 0.90 and 0.84. One point for what is kept: where the map is large. It follows the image
+# (edges, the factor x, dead ReLUs on the plain background), not the network; the signs, which say for or against, come
+# from the weights and are lost. One point for guided backprop: it lets only positive values back through each ReLU, so
+# that what arrives is the pattern of the lower layers and the pooling switches, whatever the upper layers say.
 #
-# **3. (2 points)** One point for a method that passes: for example noise whose seed is computed from the weights, or
-# the last layer's weights written anywhere; its similarity is 0 as soon as a weight changes. One point for the test:
-# the truth (mass at the object's share of the area, 0.15, pointing game by chance) or insertion (level with noise).
+# **3. (2 points)** One point for a method that passes: for example noise whose seed is computed from the weights; its
+# similarity is 0 as soon as a weight changes. One point for the test: the truth (mass at the object's share of the
+# area, 0.15, pointing game by chance) or insertion (level with noise).
 #
-# **4. (2 points)** One point: its mass (0.60 against 0.32) and its insertion are better, but its curve stays near 0.9
-# when the last layer, which alone knows the classes, is random: what it shows of the object is not about the class. One
-# point for a conclusion with its limits: the pixels that it names are those that carry structure, which a network
-# needs for any class, so that insertion rewards them; as an answer to "why this class?" it fails. The edge detector is
-# the extreme case: high mass, good insertion, a curve of ones.
+# **4. (2 points)** One point: its mass (0.60 against 0.32) and its curve of insertion are better, but its similarity
+# stays near 0.9 when the last layer, which alone knows the classes, is random: what it shows of the object is not about
+# the class. One point for a conclusion with its limits: insertion rewards an outline, which a network needs for any
+# class, so that the edge detector rises early, too; as an answer to "why this class?" it fails.
 # ### END MARK SCHEME
 
 # %% [markdown]
