@@ -351,7 +351,6 @@ def tcav_test(
     Source: Kim et al. 2018, section 3.5.
     """
     target_of_each = check_call(model, inputs, target)
-    check_count(n_tests, "n_tests")
     count = check_count(batch_size, "batch_size")
     gradients = torch.cat(
         [
@@ -367,14 +366,33 @@ def tcav_test(
                 f"got {tuple(directions.shape[1:])}"
             )
         scores.append(tcav_score(directions.to(gradients).flatten(1) @ gradients.flatten(1).T, statistic))
-    return TcavTest(*scores, min(1.0, n_tests * _welch(*scores)))
+    return TcavTest(*scores, p_value(*scores, n_tests))
 
 
-def _welch(first: Tensor, second: Tensor) -> float:
-    """Return the two-sided p-value of Welch's t-test."""
+def p_value(scores: Tensor, random_scores: Tensor, n_tests: int = 1) -> float:
+    """Return the two-sided p-value of Welch's t-test for the means of two groups of scores, corrected by Bonferroni.
+
+    Args:
+        scores: (R,), R >= 2.
+        random_scores: (R',), R' >= 2.
+        n_tests: how many tests are made in all.
+
+    Returns:
+        the p-value times n_tests, at most 1. If neither group has any spread: 1 if the two are equal, else 0.
+
+    Raises:
+        TypeError, ValueError: a bad argument, by name.
+    """
     from scipy.stats import ttest_ind_from_stats
 
-    sides = [(float(side.double().mean()), float(side.double().std()), len(side)) for side in (first, second)]
+    for values, name in ((scores, "scores"), (random_scores, "random_scores")):
+        if not isinstance(values, Tensor):
+            raise TypeError(f"{name} must be a tensor (R,), got {type(values).__name__}")
+        if values.dim() != 1 or len(values) < 2:
+            raise ValueError(f"{name} must be at least two scores (R,), got shape {tuple(values.shape)}")
+        check_finite(values, name)
+    check_count(n_tests, "n_tests")
+    sides = [(float(side.double().mean()), float(side.double().std()), len(side)) for side in (scores, random_scores)]
     if sides[0][1] == sides[1][1] == 0:
         return float(sides[0][0] == sides[1][0])
-    return float(ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue)
+    return min(1.0, n_tests * float(ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue))

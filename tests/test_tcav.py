@@ -372,6 +372,9 @@ VECTORS = tcav.concept_vectors(MODEL, "7", images(6, 1), RANDOMS)
         (lambda: tcav.concept_vectors(MODEL, "7", images(6, 1), RANDOMS[:2]), ValueError, "at least 3 sets"),
         (lambda: tcav.tcav_test(MODEL, "4", images(2, 1), 0, VECTORS), ValueError, "vectors must be those of this"),
         (lambda: tcav.tcav_test(MODEL, "7", images(2, 1), 0, VECTORS, 0), ValueError, "n_tests must be at least 1"),
+        (lambda: tcav.p_value([0.5, 0.6], torch.rand(3)), TypeError, "scores must be a tensor"),
+        (lambda: tcav.p_value(torch.rand(3), torch.rand(1)), ValueError, "random_scores must be at least two scores"),
+        (lambda: tcav.p_value(torch.rand(3), torch.rand(3) / 0), ValueError, "random_scores must be finite"),
     ],
 )
 def test_bad_arguments_are_named(call: object, error: type[Exception], message: str) -> None:

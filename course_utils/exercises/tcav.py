@@ -386,7 +386,7 @@ TCAV_SCORE = Exercise(
 
 def tcav_test(scores: Tensor, random_scores: Tensor, n_tests: int = 1) -> float:
     """Return the corrected p-value of Welch's two-sided t-test, at most 1."""
-    return _tested(scores, random_scores, n_tests)
+    return tcav.p_value(scores, random_scores, n_tests)
 
 
 def _tested(
