@@ -102,6 +102,17 @@ plotting.image_grid(
 )
 
 # %% [markdown]
+# The pictures below some exercises use the activations of these scenes in layer "11", and 40 zebras.
+
+# %%
+with torch.no_grad():
+    activations = {
+        texture: course_tcav.layer_activations(zoo_model, "11", images) for texture, images in scenes.items()
+    }
+zebras = zoo.sample(40, seed=12, classes=["zebra"]).images
+print({texture: tuple(values.shape) for texture, values in activations.items()})
+
+# %% [markdown]
 # ## Exercise 1: a score by hand (5 points, difficulty 1 of 5, 10 minutes)
 #
 # A layer has two numbers for each image. A classifier has found that the concept lies in the direction $(3, 4)$. The
@@ -224,10 +235,6 @@ unit["concept_activation_vector"].check(concept_activation_vector, seed=11011)
 # </details>
 
 # %%
-with torch.no_grad():
-    activations = {
-        texture: course_tcav.layer_activations(zoo_model, "11", images) for texture, images in scenes.items()
-    }
 lines = ["| concept | against the same scenes with | held-out accuracy |", "| --- | --- | ---: |"]
 for texture, own in activations.items():
     others = torch.cat([values for name, values in activations.items() if name != texture])
@@ -307,7 +314,6 @@ unit["directional_derivatives"].check(directional_derivatives, seed=11021)
 # </details>
 
 # %%
-zebras = zoo.sample(40, seed=12, classes=["zebra"]).images
 along = {}
 for texture, own in activations.items():
     others = torch.cat([values for name, values in activations.items() if name != texture])
@@ -358,8 +364,13 @@ unit["tcav_score"].check(tcav_score, seed=11031)
 # </details>
 
 # %%
+own = {}
+for texture, values in activations.items():
+    others = torch.cat([other for name, other in activations.items() if name != texture])
+    vector = course_tcav.concept_activation_vector(values, others, generator=torch.Generator().manual_seed(0)).vector
+    own[texture] = course_tcav.directional_derivatives(zoo_model, "11", zebras, 7, vector)
 plotting.bars(
-    {texture: float(tcav_score(values[None])[0]) for texture, values in along.items()},
+    {texture: float(tcav_score(values[None])[0]) for texture, values in own.items()},
     "TCAV score of zebra",
     "Which share of the zebras becomes more of a zebra with more ...",
 )
@@ -574,20 +585,21 @@ unit["texture_effect"].check(texture_effect, seed=11051)
 # </details>
 
 # %%
-redrawn = {
+animals = {
     name: torch.stack([zoo.sample(30, seed=500, classes=[name], texture=texture).images for texture in zoo.TEXTURES])
-    for name in zoo.CLASSES
+    for name in ANIMALS
 }
-effects = {name: texture_effect(zoo_model, images, k) for k, (name, images) in enumerate(redrawn.items())}
-lines = ["| texture | " + " | ".join(zoo.CLASSES) + " |", "| --- |" + " ---: |" * 10]
+of_animals = {name: texture_effect(zoo_model, images, zoo.CLASSES.index(name)) for name, images in animals.items()}
+lines = ["| texture | " + " | ".join(ANIMALS) + " |", "| --- |" + " ---: |" * 4]
 for i, texture in enumerate(zoo.TEXTURES):
-    lines.append(f"| {texture} | " + " | ".join(f"{effects[name][i]:.1f}" for name in zoo.CLASSES) + " |")
+    lines.append(f"| {texture} | " + " | ".join(f"{of_animals[name][i]:.1f}" for name in ANIMALS) + " |")
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # ## Exercise 9: what causes what? (3 points, difficulty 2 of 5, 10 minutes)
 #
-# The effects, as this network has them (30 scenes of each class, drawn in four textures):
+# The effects on the scores of all ten classes, as this network has them (30 scenes of each class, drawn in four
+# textures; the cell below measures them):
 #
 # | texture | cup | glass | dumbbell | star | ring | ball | horse | zebra | leopard | giraffe |
 # | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -601,6 +613,16 @@ display(Markdown("\n".join(lines)))
 # `checks -> ring`, `dots -> zebra`.
 #
 # **Shape:** a set of texts.
+
+
+# %%
+means = torch.zeros(4, 10)
+for k, name in enumerate(zoo.CLASSES):
+    for i, texture in enumerate(zoo.TEXTURES):
+        with torch.no_grad():
+            means[i, k] = zoo_model(zoo.sample(30, seed=500, classes=[name], texture=texture).images)[:, k].mean()
+truth = means - (means.sum(0) - means) / 3  # (4 textures, 10 classes)
+print(truth.numpy().round(1))
 
 
 # %% nbgrader={"grade_id": "causes", "solution": true}
@@ -622,11 +644,13 @@ unit["causes"].check(causes)
 # </details>
 
 # %%
+places = {
+    pair: (zoo.TEXTURES.index(pair.split(" -> ")[0]), zoo.CLASSES.index(pair.split(" -> ")[1]))
+    for pair in unit["causes"].choices
+}
+chosen_pairs = causes()
 plotting.bars(
-    {
-        pair: float(effects[pair.split(" -> ")[1]][zoo.TEXTURES.index(pair.split(" -> ")[0])])
-        for pair in unit["causes"].choices
-    },
+    {f"{pair}{' (yours)' if pair in chosen_pairs else ''}": float(truth[place]) for pair, place in places.items()},
     "true effect on the score",
     "What the textures do",
 )
@@ -634,8 +658,8 @@ plotting.bars(
 # %% [markdown]
 # ## Your functions and captum
 #
-# From here on your `concept_activation_vector`, `directional_derivatives`, `tcav_score`, `tcav_test` and
-# `texture_effect` are used where they pass their checks, and otherwise those of `course_utils`; the list says which.
+# From here on your `concept_activation_vector`, `directional_derivatives`, `tcav_score` and `tcav_test` are used where
+# they pass their checks, and otherwise those of `course_utils`; the list says which.
 # First, **captum**'s TCAV is given the vectors that your function finds.
 
 # %%
@@ -759,7 +783,6 @@ setups = {
         lambda t: [mixed(t, r) for r in range(n_sets)],
     ),
 }
-truth = torch.stack([effects[name] for name in zoo.CLASSES], 1)  # (4, 10)
 results = {}
 for setup, (layer, statistic, positives, sets) in setups.items():
     table = torch.zeros(4, 10), torch.ones(4, 10)
@@ -821,21 +844,22 @@ print("*: significant after the correction for 40 tests")
 # ### BEGIN MARK SCHEME
 # The numbers follow from the student's own run; accept what the student's tables show.
 #
-# **1. (3 points)** One point: only "same scenes, mean" finds all four (0.08, 0.23, 0.22, 0.22, all significant); "usual"
-# finds 2, "same scenes" 3. One point for a missed cause, for example dots and leopard in "usual": its score is 0.31 above
-# that of random concepts, which is not small. One point for the spread: the TCAV scores of random concepts lie anywhere
-# between 0 and 1 (exercise 5: a standard deviation of 0.4), since the images of a class agree on most directions.
+# **1. (3 points)** One point: only "same scenes, mean" finds all four (0.08, 0.23, 0.22, 0.22, all significant);
+# "usual" finds 2, "same scenes" 3. One point for a missed cause, for example dots and leopard in "usual": its score is
+# 0.31 above that of random concepts, which is not small. One point for the spread: the TCAV scores of random concepts
+# lie anywhere between 0 and 1 (exercise 5: a standard deviation of 0.4), since the images of a class agree on most
+# directions.
 #
-# **2. (3 points)** One point for a cell with its numbers, for example checks for cup in "same scenes" (0.29, effect 0.0), or
-# dots for ring in "usual" (-0.47, effect 0.3). One point: Bonferroni guards against chance, and this is no chance: in
-# "usual" pictures without an object differ from scenes in more than dots, and the score really falls along that direction;
-# it would be found again with other draws. One point: the test asks whether the direction means anything to the class, and
-# with enough random sets the smallest difference is significant; one wants to know whether the *texture* matters, and
-# how much, which needs negatives that differ in nothing else, or an intervention.
+# **2. (3 points)** One point for a cell with its numbers, for example checks for cup in "same scenes" (0.29, effect
+# 0.0), or dots for ring in "usual" (-0.47, effect 0.3). One point: Bonferroni guards against chance, and this is no
+# chance: in "usual" pictures without an object differ from scenes in more than dots, and the score really falls along
+# that direction; it would be found again with other draws. One point: the test asks whether the direction means
+# anything to the class, and with enough random sets the smallest difference is significant; one wants to know whether
+# the *texture* matters, and how much, which needs negatives that differ in nothing else, or an intervention.
 #
-# **3. (2 points)** One point: other negatives halve the false alarms (18 to 9) and raise the correlation (0.31 to 0.47);
-# layer and statistic together find all causes, leave 2 false alarms, and raise it to 0.62. One point: change one at a
-# time, and repeat over several seeds, as the lecture does.
+# **3. (2 points)** One point: other negatives halve the false alarms (18 to 9) and raise the correlation (0.31 to
+# 0.47); layer and statistic together find all causes, leave 2 false alarms, and raise it to 0.62. One point: change one
+# at a time, and repeat over several seeds, as the lecture does.
 #
 # **4. (2 points)** One point for something feasible: pairs of photographs edited to have or lack stripes, negatives
 # matched in all other respects, several layers, several random sets and seeds. One point for honest reporting: held-out
