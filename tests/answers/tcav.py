@@ -114,7 +114,8 @@ def of_the_input(model: nn.Module, layer: str, inputs: Tensor, target: Tensor, v
 
 
 def score_by_counting(derivatives: Tensor) -> Tensor:
-    return torch.tensor([sum(1 for value in row if value > 0) / len(row) for row in derivatives.tolist()])
+    shares = [sum(1 for value in row if value > 0) / len(row) for row in derivatives.tolist()]
+    return torch.tensor(shares, dtype=derivatives.dtype)
 
 
 def score_by_relu(derivatives: Tensor) -> Tensor:
