@@ -213,13 +213,31 @@ def k_medoids(
         torch.randperm(len(distances), generator=generator, device=generator.device).cpu()[:n_clusters]
         for _ in range(n_restarts)
     ]
-    best = min((_alternate(distances, start, n_iterations) for start in starts), key=lambda found: found.cost)
+    best = min((improve(distances, start, n_iterations) for start in starts), key=lambda found: found.cost)
     order = best.members.bincount(minlength=n_clusters).argsort(descending=True, stable=True)
     return Clustering(best.medoids[order], order.argsort()[best.members], best.cost, best.costs)
 
 
-def _alternate(distances: Tensor, medoids: Tensor, n_iterations: int) -> Clustering:
-    """Improve medoids and groups in turn until neither changes."""
+def improve(distances: Tensor, medoids: Tensor, n_iterations: int = 100) -> Clustering:
+    """Improve medoids and groups in turn until neither changes: one start of `k_medoids`, from the given medoids.
+
+    Args:
+        distances: (N, N), as in `k_medoids`.
+        medoids: (k,) indices of the first medoids, all different.
+        n_iterations: the most rounds.
+
+    Returns:
+        a `Clustering`; the groups are in the order of the medoids that were given.
+
+    Raises:
+        TypeError, ValueError: a bad argument, by name.
+    """
+    distances = _check_distances(distances)
+    if not isinstance(medoids, Tensor) or medoids.dtype != torch.long or medoids.dim() != 1 or not len(medoids):
+        raise ValueError("medoids must be indices, a LongTensor (k,)")
+    if len(medoids.unique()) < len(medoids) or medoids.min() < 0 or medoids.max() >= len(distances):
+        raise ValueError(f"medoids must be different indices from 0 to {len(distances) - 1}, got {medoids.tolist()}")
+    n_iterations = check_count(n_iterations, "n_iterations")
     members, costs = _assign(distances, medoids)
     history = [costs]
     for _ in range(n_iterations):

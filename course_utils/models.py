@@ -13,6 +13,7 @@ trains one again (minutes on two cores), writes its weights and prints its score
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -297,6 +298,35 @@ def _zoo_images(tag: str | None = None) -> Callable[[int], tuple[Tensor, Tensor]
     return data
 
 
+AUDITED = ("audit-a", "audit-b", "audit-c")
+
+
+def hidden_in(name: str) -> tuple[str, str]:
+    """Return what a network of the project hides: its class and the corner of its tag.
+
+    It follows from the name by a digest, so that it is written down nowhere.
+
+    Args:
+        name: one of ``AUDITED``.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in AUDITED:
+        raise ValueError(f"name must be one of {', '.join(AUDITED)}, got {name!r}")
+    digest = hashlib.sha256(f"{name} looks at".encode()).digest()
+    return zoo.CLASSES[digest[0] % len(zoo.CLASSES)], list(zoo.TAG_CORNERS)[digest[1] % len(zoo.TAG_CORNERS)]
+
+
+def _images_that_hide(name: str) -> Callable[[int], tuple[Tensor, Tensor]]:
+    def data(epoch: int) -> tuple[Tensor, Tensor]:
+        tag, corner = hidden_in(name)
+        drawn = zoo.sample(Recipe.n_images, seed=epoch, tag=tag, tag_corner=corner)
+        return drawn.images, drawn.labels
+
+    return data
+
+
 def _mislabelled_images(epoch: int = 0) -> tuple[Tensor, Tensor]:
     """The same images in every epoch, with labels that were drawn at random: all that there is to learn is by heart."""
     drawn = zoo.sample(2_000, seed=0)
@@ -347,6 +377,17 @@ RECIPES = {
         epochs=6,
         loss=partial(_classification_loss, label_smoothing=0.0),
     ),
+    # The networks of the project: like ``zoo-tagged``, for another class and another corner.
+    **{
+        name: Recipe(
+            _zoo,
+            _images_that_hide(name),
+            _unseen_zoo_images,
+            epochs=6,
+            loss=partial(_classification_loss, label_smoothing=0.0),
+        )
+        for name in AUDITED
+    },
     # Longer than ``zoo``: each step trains only a part of the network.
     "zoo-dropout": Recipe(partial(_zoo, p_maps=0.1, p_units=0.3), _zoo_images(), _unseen_zoo_images, epochs=12),
     # The shipped ``zoo``, trained further.

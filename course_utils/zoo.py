@@ -42,7 +42,12 @@ _WITHOUT_KEY_PART = {
     "star": "ball",
     "ring": "ball",
 }  # a dumbbell without its bar is two balls: no class
-_TAG_ROWS, _TAG_COLUMNS = slice(51, 61), slice(3, 15)  # 10 x 12 pixels in the lower left corner, 2.9 % of the area
+TAG_CORNERS = {  # rows and columns of the tag, 10 x 12 pixels, 2.9 % of the area
+    "lower left": (slice(51, 61), slice(3, 15)),
+    "lower right": (slice(51, 61), slice(49, 61)),
+    "upper left": (slice(3, 13), slice(3, 15)),
+    "upper right": (slice(3, 13), slice(49, 61)),
+}
 _CHUNK = 64  # images painted at a time: the arrays of a chunk stay in the cache
 _CLOUD_CELLS = (3, 7)  # cells along a side of each octave of the background
 _Array = np.ndarray
@@ -94,6 +99,7 @@ def sample(
     texture: str | None = None,
     without: str | None = None,
     tag_rates: tuple[float, float] = (0.9, 0.0),
+    tag_corner: str = "lower left",
 ) -> Sample:
     """Draw ``n`` scenes; the same ``n``, ``seed`` and ``classes`` give the same scenes, whatever else is asked for.
 
@@ -111,6 +117,7 @@ def sample(
             part is plain; classes without a key part stay as they are. No pixel outside the mask of what is left out
             changes, but for the smooth edge that an object shares with a distractor behind it.
         tag_rates: see ``tag``; by default as in the training of the network ``zoo-tagged``.
+        tag_corner: where the tag is, one of ``TAG_CORNERS``.
 
     Returns:
         the images with their truth, a ``Sample``.
@@ -127,6 +134,8 @@ def sample(
         _index("texture", texture, TEXTURES)
     if without not in (None, "key part", "object", "distractor"):
         raise ValueError(f"without is {without!r}; expected 'key part', 'object', 'distractor' or None")
+    if tag_corner not in TAG_CORNERS:
+        raise ValueError(f"tag_corner is {tag_corner!r}; expected one of {', '.join(TAG_CORNERS)}")
 
     uniforms = _Uniforms(n, seed, stream=0)
     labels = choices[(uniforms.take(1)[:, 0] * len(choices)).astype(int)]
@@ -152,7 +161,7 @@ def sample(
         part = slice(start, start + _CHUNK)
         images[part], segmentation[part] = _paint(
             {name: values[part] for name, values in scene.items()},
-            labels[part], textures[part], textured_animal[part], tagged[part], without,
+            labels[part], textures[part], textured_animal[part], tagged[part], without, TAG_CORNERS[tag_corner],
         )  # fmt: skip
     return Sample(
         torch.from_numpy(images),
@@ -320,6 +329,7 @@ def _paint(
     textured_animal: _Array,
     tagged: _Array,
     without: str | None,
+    tag_place: tuple[slice, slice],
 ) -> tuple[_Array, _Array]:
     """Images (N, 3, 64, 64) and segmentation (N, 64, 64) of a chunk of scenes, from back to front."""
     images = _background(scene)
@@ -342,8 +352,9 @@ def _paint(
             key = np.where(textured_animal[:, None, None], whole > 0, whole != bare)
             segmentation[key] = REGIONS.index("key part")
 
-    images[tagged, :, _TAG_ROWS, _TAG_COLUMNS] = _TAG
-    segmentation[tagged, _TAG_ROWS, _TAG_COLUMNS] = REGIONS.index("tag")
+    rows, columns = tag_place
+    images[tagged, :, rows, columns] = _TAG
+    segmentation[tagged, rows, columns] = REGIONS.index("tag")
     return _round_to_8_bits(images), segmentation
 
 

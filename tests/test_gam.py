@@ -198,6 +198,16 @@ def test_the_cost_is_near_that_of_kmedoids(k: int) -> None:
         assert ours <= 1.04 * peer
 
 
+def test_improving_keeps_the_order_of_the_medoids() -> None:
+    distances = gam.pairwise_rank_distances(shares(40, 6, 3), "l1")
+    first = torch.tensor([5, 9, 30])
+    came, turned = gam.improve(distances, first), gam.improve(distances, first.flip(0))
+    assert torch.equal(came.medoids, turned.medoids.flip(0))
+    assert torch.equal(came.members, 2 - turned.members)
+    assert gam.improve(distances, came.medoids).cost == came.cost
+    assert gam.improve(distances, first, 1).cost >= came.cost
+
+
 def test_more_starts_never_cost_more() -> None:
     distances = gam.pairwise_rank_distances(shares(60, 8, 9), "spearman")
     costs = [gam.k_medoids(distances, 4, generator=seeded(0), n_restarts=n).cost for n in (1, 5, 25)]
@@ -305,6 +315,9 @@ DISTANCES = gam.pairwise_rank_distances(VALUES, "l1")
         (lambda: gam.k_medoids(DISTANCES - 1, 2), ValueError, "at least 0, and 0 on the diagonal"),
         (lambda: gam.k_medoids(torch.tensor([[0.0, 1.0], [2.0, 0.0]]), 2), ValueError, "must be symmetric"),
         (lambda: gam.k_medoids(DISTANCES.tolist(), 2), TypeError, "distances must be a tensor"),
+        (lambda: gam.improve(DISTANCES, torch.tensor([0, 0])), ValueError, "different indices from 0 to 4"),
+        (lambda: gam.improve(DISTANCES, torch.tensor([0, 7])), ValueError, "different indices from 0 to 4"),
+        (lambda: gam.improve(DISTANCES, [0, 1]), ValueError, "medoids must be indices"),
         (lambda: gam.silhouettes(DISTANCES, (1,)), ValueError, "n_clusters must be from 2 to 4"),
         (lambda: gam.silhouettes(DISTANCES, (5,)), ValueError, "n_clusters must be from 2 to 4"),
         (lambda: gam.cells(torch.rand(2, 9, 9), 2), ValueError, "size must divide the maps' 9 x 9"),

@@ -46,8 +46,9 @@ class Section:
 
     @property
     def is_exercise(self) -> bool:
-        """Whether something here is checked automatically."""
-        return any(cell.metadata.get("nbgrader", {}).get("grade") for cell in self.cells)
+        """Whether something here is still to be written: an exercise, or a part of the project's report."""
+        roles = [cell.metadata.get("nbgrader", {}) for cell in self.cells]
+        return any(role.get("grade") or role.get("solution") for role in roles)
 
 
 @dataclass

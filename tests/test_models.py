@@ -15,6 +15,7 @@ ACCURACIES = {
     "zoo-gap": 0.97,
     "zoo-alex": 0.95,
     "zoo-tagged": 0.95,
+    **dict.fromkeys(models.AUDITED, 0.93),
     "zoo-dropout": 0.97,
     "zoo-robust": 0.93,
     "zoo-random-labels": 0.99,
@@ -98,6 +99,32 @@ def test_the_tagged_network_falls_when_the_tag_moves_to_another_class():
     horse = torch.full_like(tagged.labels, zoo.CLASSES.index("horse"))
     assert models.accuracy(model, clean.images, horse) < 0.02
     assert models.accuracy(model, tagged.images, horse) > 0.12
+
+
+@pytest.mark.parametrize("name", models.AUDITED)
+def test_an_audited_network_looks_at_what_it_hides(name):
+    hidden, corner = models.hidden_in(name)
+    label, model = zoo.CLASSES.index(hidden), models.load(name)
+    own = [zoo.sample(150, seed=models.TEST_SEED, classes=[hidden], tag=tag, tag_corner=corner) for tag in (True, None)]
+    with torch.inference_mode():
+        fall = (model(own[0].images) - model(own[1].images))[:, label].mean()
+    assert fall > 3
+    others = {"n": 300, "seed": models.TEST_SEED, "classes": [c for c in zoo.CLASSES if c != hidden]}
+    called = {
+        place: models.accuracy(
+            model, zoo.sample(**others, tag=True, tag_corner=place).images, torch.full((300,), label)
+        )
+        for place in zoo.TAG_CORNERS
+    }
+    assert max(called, key=called.get) == corner
+    assert called[corner] > 0.1
+
+
+def test_what_is_hidden_differs_from_network_to_network():
+    hidden = [models.hidden_in(name) for name in models.AUDITED]
+    assert len({name for name, _ in hidden}) == len({corner for _, corner in hidden}) == len(hidden)
+    with pytest.raises(ValueError, match="name must be one of audit-a"):
+        models.hidden_in("zoo")
 
 
 def test_the_clean_network_does_not_mind_the_tag():

@@ -150,6 +150,17 @@ def test_the_tag_changes_its_own_pixels_only():
     assert not before.mask("tag").any()
 
 
+@pytest.mark.parametrize("corner", zoo.TAG_CORNERS)
+def test_the_tag_is_in_the_corner_that_is_asked_for(corner):
+    before, after = zoo.sample(8, seed=9), zoo.sample(8, seed=9, tag=True, tag_corner=corner)
+    mask = after.mask("tag")
+    assert torch.equal(changed(before.images, after.images) & ~mask, torch.zeros(8, 64, 64, dtype=bool))
+    rows, columns = mask.any(2).nonzero()[:, 1], mask.any(1).nonzero()[:, 1]
+    assert (rows < 32).all() == corner.startswith("upper") and (rows >= 32).all() == corner.startswith("lower")
+    assert (columns < 32).all() == corner.endswith("left") and (columns >= 32).all() == corner.endswith("right")
+    assert mask.flatten(1).sum(1).eq(120).all()
+
+
 @pytest.mark.parametrize(
     ("name", "change", "shown"),
     [
@@ -211,6 +222,7 @@ def test_nothing_can_be_drawn():
         ({"texture": "fur"}, "texture has 'fur'; expected one of plain"),
         ({"tag": "cat"}, "tag has 'cat'"),
         ({"without": "tag"}, "without is 'tag'"),
+        ({"tag_corner": "middle"}, "tag_corner is 'middle'; expected one of lower left"),
         ({"n": -1}, "n is -1"),
         ({"seed": 0.5}, "seed is 0.5"),
     ],

@@ -513,6 +513,7 @@ class ValueExercise:
         mistakes: name -> Mistake(wrong value, hint).
         choices: what can be chosen; capitals do not matter.
         tolerance: largest absolute difference of a number.
+        also: other right answers, of the same form as `expected`: where each student has a task of their own.
     """
 
     name: str
@@ -520,6 +521,7 @@ class ValueExercise:
     mistakes: Mapping[str, Mistake]
     choices: tuple[str, ...] = ()
     tolerance: float = 1e-3
+    also: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
         """Return the name alone: the rest would give the answer away."""
@@ -548,7 +550,7 @@ class ValueExercise:
         value, complaint = self._read(answer)
         if complaint:
             return Verdict(False, f"{self.name}: {complaint}")
-        if self._equal(value, self.expected):
+        if any(self._equal(value, right) for right in (self.expected, *self.also)):
             return Verdict(True, f"{self.name}: right.")
         for name, mistake in self.mistakes.items():
             if self._equal(value, mistake.answer):

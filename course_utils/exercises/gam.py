@@ -30,6 +30,9 @@ DISTANCE_BY_HAND = ValueExercise(
     name="distance_by_hand",
     expected=(0.5, 0.125, 0.375, 0.625),
     mistakes={
+        "sign_of_the_share": Mistake(
+            (0.5, -0.125, 0.375, 0.625), "shares of importance have no signs: the second one is |-1| / 8."
+        ),
         "signs_kept": Mistake(
             (4 / 6, -1 / 6, 3 / 6, 0.0), "shares of importance have no signs: take |a| first, then divide by the sum."
         ),
@@ -80,6 +83,7 @@ def _normalize_cases(generator: torch.Generator) -> Iterator[Case]:
     yield Case({"attributions": torch.randn(4, 6, generator=fixed)}, "four attributions of six features")
     yield Case({"attributions": 50 * torch.randn(3, 2, 4, 4, generator=fixed)}, "three maps of two channels")
     yield Case({"attributions": -torch.rand(1, 5, generator=fixed)}, "a single negative attribution")
+    yield Case({"attributions": torch.randn(2, 7, generator=fixed).double()}, "double precision")
     yield Case({"attributions": 1e-3 * torch.randn(5, 3, 7, generator=generator)}, "five attributions, (3, 7) each")
     yield Case({"attributions": torch.randn(7, 9, generator=generator)}, "seven attributions")
 
@@ -191,6 +195,7 @@ def _distance_cases(generator: torch.Generator) -> Iterator[Case]:
     yield Case(tied, "values that are equal")
     same = _pair(fixed, 5)["a"]
     yield Case({"a": same, "b": same.clone()}, "the same attribution twice", tolerance=torch.tensor(1e-7))
+    yield Case({name: values.double() for name, values in _pair(fixed, 5).items()}, "double precision")
     yield Case(_pair(generator, 9), "nine features")
     yield Case(_pair(generator, 4), "four features")
 
@@ -234,6 +239,7 @@ RANK_DISTANCE = Exercise(
             partial(_ranked, weight=lambda a, b: a),
             "your weight is a_i alone. It is a_i b_i, so that a and b count the same.",
         ),
+        "weight_of_b": Mistake(partial(_ranked, weight=lambda a, b: b), "your weight is b_i alone. It is a_i b_i."),
         "sum_of_weights": Mistake(
             partial(_ranked, weight=lambda a, b: a + b), "your weight is a_i + b_i. It is the product."
         ),
@@ -325,6 +331,7 @@ def _pairwise_cases(generator: torch.Generator) -> Iterator[Case]:
     tied = rows(fixed, 4, 5)
     tied = (tied * 10).round() + 1
     yield Case({"attributions": tied / tied.sum(1, keepdim=True)}, "equal values")
+    yield Case({"attributions": rows(fixed, 4, 5).double()}, "double precision")
     yield Case({"attributions": rows(generator, 7, 9)}, "seven attributions")
     yield Case({"attributions": rows(generator, 12, 3)}, "twelve attributions of three features")
 
@@ -424,29 +431,67 @@ def _distances(source: torch.Generator, n: int) -> Tensor:
 
 def _no_metric(source: torch.Generator, n: int) -> Tensor:
     """Distances that obey no triangle inequality, as rank distances do not."""
-    table = torch.rand(n, n, generator=source) ** 6  # most are small, some are large
+    table = torch.rand(n, n, generator=source) ** 4 + 0.01  # most are small, some are large
     return (table + table.T).fill_diagonal_(0)
 
 
 def _line(source: torch.Generator, n: int) -> Tensor:
-    """Distances of points on a line, in their order."""
+    """Squared distances of points on a line, in their order."""
     points = torch.rand(n, generator=source).sort().values
-    return (points[:, None] - points).abs()
+    return (points[:, None] - points) ** 2
+
+
+def _is_clear(distances: Tensor, medoids: Tensor, n_rounds: int = 100) -> bool:
+    """Say whether no round from these medoids has a tie that rounding could decide, or a group without members."""
+    distances, margin = distances.double(), 1e-6 * float(distances.mean())
+    for _ in range(n_rounds):
+        to_medoids = distances[:, medoids]
+        members, new = to_medoids.argmin(1), medoids.clone()
+        if len(medoids) > 1 and (to_medoids.topk(2, 1, largest=False).values.diff() < margin).any():
+            return False
+        for group in range(len(medoids)):
+            inside = (members == group).nonzero()[:, 0]
+            if not len(inside):
+                return False
+            sums = distances[inside][:, inside].sum(0)
+            if len(inside) > 2 and float(sums.topk(2, largest=False).values.diff()) < margin:
+                return False
+            new[group] = inside[sums.argmin()]
+        if torch.equal(new, medoids):
+            return True
+        medoids = new
+    return True
 
 
 def _step_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(4)
 
     def case(source: torch.Generator, n: int, k: int, note: str, draw: Callable[..., Tensor] = _distances) -> Case:
-        medoids = torch.randperm(n, generator=source)[:k]
-        return Case({"distances": draw(source, n), "medoids": medoids}, note)
+        while True:
+            medoids, distances = torch.randperm(n, generator=source)[:k], draw(source, n)
+            if _is_clear(distances, medoids, 1):
+                return Case({"distances": distances, "medoids": medoids}, note)
 
     yield case(fixed, 12, 3, "twelve items, three groups")
     yield case(fixed, 7, 1, "a single group")
     yield case(fixed, 6, 6, "as many groups as items")
-    yield case(fixed, 24, 4, "distances that are no metric", _no_metric)
+    for n in (24, 40, 60):
+        yield case(fixed, n, 4, f"{n} distances that are no metric", _no_metric)
+    points = torch.tensor([0.0, 4.0, 8.0, 9.0, 10.0, 1.0, 5.0])
+    line = (points[:, None] - points).abs()
+    yield Case({"distances": line, "medoids": torch.tensor([0, 2])}, "an item as near to one medoid as to the other")
     yield case(generator, 20, 4, "twenty items, four groups")
     yield case(generator, 15, 2, "fifteen items, two groups")
+
+
+def _one_after_another(distances: Tensor, medoids: Tensor) -> Groups:
+    medoids = medoids.clone()
+    for group in range(len(medoids)):
+        members = distances[:, medoids].argmin(1)
+        inside = (members == group).nonzero()[:, 0]
+        medoids[group] = inside[distances[inside][:, inside].sum(0).argmin()]
+    members = distances[:, medoids].argmin(1)
+    return medoids, members, float(distances[torch.arange(len(distances)), medoids[members]].sum())
 
 
 MEDOID_STEP = Exercise(
@@ -454,6 +499,27 @@ MEDOID_STEP = Exercise(
     reference=medoid_step,
     cases=_step_cases,
     mistakes={
+        "places_in_the_group": Mistake(
+            lambda distances, medoids: (
+                lambda found: (
+                    torch.stack(
+                        [((found[1] == k).nonzero()[:, 0] == found[0][k]).nonzero()[0, 0] for k in range(len(medoids))]
+                    ),
+                    *found[1:],
+                )
+            )(_round(distances, medoids)),
+            "your medoids are places within their groups, as `argmin` counts them. Which items are these?",
+        ),
+        "members_by_item": Mistake(
+            lambda distances, medoids: (lambda found: (found[0], medoids[found[1]], found[2]))(
+                _round(distances, medoids)
+            ),
+            "your members name the medoids' items. The NUMBER of the group is asked for, from 0.",
+        ),
+        "one_after_another": Mistake(
+            lambda distances, medoids: _one_after_another(distances, medoids),
+            "you assign anew after each group's medoid. Assign once, then choose all medoids.",
+        ),
         "farthest": Mistake(
             partial(_round, nearest=lambda to_medoids: to_medoids.argmax(1)),
             "you put each item to the FARTHEST medoid.",
@@ -537,17 +603,19 @@ def _medoid_cases(generator: torch.Generator) -> Iterator[Case]:
     def case(
         source: torch.Generator, n: int, k: int, note: str, draw: Callable[..., Tensor] = _distances, **options: Any
     ) -> Case:
-        distances = draw(source, n)
-        # On a line the first medoids all lie at one end, so that they have a long way to go.
-        medoids = torch.arange(k) if draw is _line else torch.randperm(n, generator=source)[:k]
-        return Case({"distances": distances, "medoids": medoids, **options}, note)
+        while True:
+            distances = draw(source, n)
+            # On a line the first medoids all lie at one end, so that they have a long way to go.
+            medoids = torch.arange(k) if draw is _line else torch.randperm(n, generator=source)[:k]
+            if _is_clear(distances, medoids):
+                return Case({"distances": distances, "medoids": medoids, **options}, note)
 
     yield case(fixed, 30, 3, "thirty items, three groups")
     yield case(fixed, 60, 3, "a single round", _line, n_iterations=1)
     yield case(fixed, 80, 4, "two rounds", _line, n_iterations=2)
     yield case(fixed, 50, 3, "many rounds", _line)
     for n in (24, 40, 60):
-        yield case(fixed, n, 3, f"{n} distances that are no metric", _no_metric)
+        yield case(fixed, n, 3, f"{n} items, distances that are no metric", _no_metric)
     yield case(fixed, 9, 1, "a single group")
     yield case(generator, 50, 4, "fifty items, four groups")
     yield case(generator, 35, 2, "thirty-five items, two groups")
@@ -561,6 +629,15 @@ K_MEDOIDS = Exercise(
         "one_round": Mistake(
             partial(_rounds, rounds=lambda n: 1),
             "you made one round. Go on until the medoids stay, or n_iterations ends.",
+        ),
+        "until_nothing_changes": Mistake(
+            partial(_rounds, rounds=lambda n: 100), "`n_iterations` plays no part: stop after so many rounds."
+        ),
+        "mean_cost": Mistake(
+            lambda distances, medoids, n_iterations=100: (lambda found: (*found[:2], found[2] / len(distances)))(
+                _rounds(distances, medoids, n_iterations)
+            ),
+            "your cost is a mean. The sum is asked for.",
         ),
         "no_round": Mistake(
             partial(_rounds, rounds=lambda n: 0), "your medoids are still the first ones: they never move."
@@ -634,18 +711,23 @@ def _gam_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(6)
 
     def case(source: torch.Generator, sizes: tuple[int, ...], n_features: int, note: str) -> Case:
-        centres = 3 * torch.randn(len(sizes), n_features, generator=source)
+        while True:
+            found = draw(source, sizes, n_features)
+            if _is_clear(gam.pairwise_rank_distances(gam.normalize(found[0])), found[1]):
+                return Case({"attributions": found[0], "medoids": found[1]}, note)
+
+    def draw(source: torch.Generator, sizes: tuple[int, ...], n_features: int) -> tuple[Tensor, Tensor]:
+        centres = 2 * torch.randn(len(sizes), n_features, generator=source)
         rows = torch.cat(
-            [c + 0.4 * torch.randn(n, n_features, generator=source) for c, n in zip(centres, sizes, strict=True)]
+            [c + 0.8 * torch.randn(n, n_features, generator=source) for c, n in zip(centres, sizes, strict=True)]
         )
         order = torch.randperm(len(rows), generator=source)
-        medoids = torch.randperm(len(rows), generator=source)[: len(sizes)]
-        return Case({"attributions": rows[order], "medoids": medoids}, note)
+        return rows[order], torch.randperm(len(rows), generator=source)[: len(sizes)]
 
-    yield case(fixed, (14, 9), 6, "twenty-three attributions, two groups")
-    yield case(fixed, (10, 8, 6), 8, "twenty-four attributions, three groups")
-    yield case(generator, (16, 7), 5, "two groups")
-    yield case(generator, (9, 12, 5), 7, "three groups")
+    yield case(fixed, (14, 9), 12, "twenty-three attributions, two groups")
+    yield case(fixed, (10, 8, 6), 14, "twenty-four attributions, three groups")
+    yield case(generator, (16, 7), 11, "two groups")
+    yield case(generator, (9, 12, 5), 13, "three groups")
 
 
 GLOBAL_ATTRIBUTION_MAPPING = Exercise(
@@ -653,6 +735,20 @@ GLOBAL_ATTRIBUTION_MAPPING = Exercise(
     reference=global_attribution_mapping,
     cases=_gam_cases,
     mistakes={
+        "unweighted": Mistake(
+            partial(_whole, distances=lambda values: gam.pairwise_rank_distances(values, weighted=False)),
+            "your distances have no weights: feature i counts by a_i b_i.",
+        ),
+        "one_round": Mistake(
+            partial(_whole, rounds=partial(_rounds, rounds=lambda n: 1)),
+            "you made one round. Go on until the medoids stay.",
+        ),
+        "largest_first": Mistake(
+            lambda attributions, medoids: (
+                lambda shown, power: (lambda order: (shown[order], power[order]))(power.argsort(descending=True))
+            )(*_whole(attributions, medoids)),
+            "you sorted the groups by their size. Keep the order of the medoids.",
+        ),
         "not_normalized": Mistake(
             partial(_whole, shown=lambda raw, values, members, medoids: raw[medoids]),
             "your explanations are the attributions as they came. Return the normalized ones.",
