@@ -305,11 +305,10 @@ print(f"{len(tagged.images)} images; the tag's share of the area: {float(tagged.
 #
 # **Sanity.** With the last layer of *this* network made random, the maps of the four methods have a rank correlation of
 # -0.15 to -0.50 with those before (it is one draw; with signs 0 is expected), the edge detector 1.00. So the four
-# depend on what the network has learnt.
-#
-# **Agreement.** The three that add up agree closely (0.41 to 0.43). LIME says more (0.53) and puts less on the object
-# (0.18): its superpixel of the tag is larger than the tag, and a removed superpixel gets its mean colour, which on the
-# plain object changes little. I take 0.4 to 0.5 as the finding, and no single number.
+# depend on what the network has learnt. **Agreement.** The three that share out the score agree closely (0.41 to 0.43).
+# LIME says more (0.53) and puts less on the object (0.18): in the pictures one of its superpixels is the tag, whole and
+# alone, while the object falls into several, and a removed one gets its mean colour, which on a plain object changes
+# little. I take 0.4 to 0.5 as the finding, and no single number.
 # ### END SOLUTION
 
 # %% [markdown]
