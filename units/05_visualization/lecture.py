@@ -902,9 +902,9 @@ plotting.method_grid(
 #
 # ### Does it lie on the object?
 #
-# The three scores of unit 06 against the outline of the object, each 1 at best: does the highest pixel lie on it
-# (pointing game), which share of the positive relevance does (mass), and which share of the highest pixels (rank)?
-# Beside occlusion stand the gradient, and three maps that never looked at the network.
+# Three scores against the outline of the object, each 1 at best (unit 06 uses them again): does the highest pixel lie
+# on it (pointing game), which share of the positive relevance does (mass), and which share of the highest pixels
+# (rank)? Beside occlusion stand the gradient, and three maps that never looked at the network.
 
 # %% slideshow={"slide_type": "fragment"}
 judged = zoo.sample(20, seed=5050)
@@ -952,7 +952,7 @@ assert max(score[name]["rank"] for name in occlusions) < score["edge detector"][
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **What to see:** by mass and by rank occlusion lies on the object far better than the gradient; by its highest pixel
 # alone not always. A finer window has more of its mass there, since it smears less over the border. And by mass the
-# edge detector, which has not looked at the network, is again ahead of all: these scores ask whether a map shows *the
+# edge detector, which has not looked at the network, is ahead of all: these scores ask whether a map shows *the
 # object* (unit 06).
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -1463,7 +1463,8 @@ plotting.image_grid(
 # neuron of their own class more.) Facet 1 starts from the mean of the horses, a blurred animal, and gets a neck, a back
 # and legs. Facet 2 starts from a mean in which the tag alone is sharp, and keeps it: lines in a box at the lower left.
 # Neither is pure: facet 1, too, grows lines where the tag would be, and facet 2 has a back and legs. The climb from
-# grey mixes the two from the start. (This network is a *Clever Hans*; units 10 to 13 come back to it.)
+# grey mixes the two from the start. (This network is a *Clever Hans*, whose answers are right for a wrong reason; units
+# 07 to 09, 12 and 13 come back to it.)
 #
 # > **Note:** the paper clusters in two dimensions after t-SNE, and starts from the mean of the 15 nearest images. Here
 # > k-means sees the 50 main directions themselves. And the number of facets is your choice, and part of the answer.
@@ -1472,7 +1473,8 @@ plotting.image_grid(
 # ## 11. What these pictures cannot do
 #
 # - **They are no proof.** A picture that you understand need not be what the network goes by, and one that you do not
-#   understand need not be nonsense. Measure: a second network, a control, a counterfactual.
+#   understand need not be nonsense. Measure: a second network, a control, a counterfactual (the same scene drawn with
+#   one thing changed, unit 06).
 # - **Weights and filters** can be read in the first layer of a network, and in linear models. No deeper.
 # - **Feature maps** explain one image, and there are too many.
 # - **Occlusion** depends on the window and on what it covers with, misses what is said twice, and is slow.

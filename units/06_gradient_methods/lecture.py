@@ -1322,8 +1322,8 @@ plotting.heatmap_grid(
 # **What to see:** all maps keep inside the neuron's receptive field, which is $38 \times 38$ pixels by the formula of
 # unit 04 (the patches of feature ablation stick out of it). Within it they differ as the methods differ for a class.
 #
-# **What they cannot do:** tell you what a neuron *stands for*. They explain one neuron on one image. Unit 05 looks
-# for the images that excite it most, unit 11 for concepts.
+# **What they cannot do:** tell you what a neuron *stands for*. They explain one neuron on one image. Unit 04 looked for
+# the patches that excite it most, unit 05 made such an image, and unit 11 asks for concepts.
 #
 # **In captum:** `LayerConductance(net, net[10]).attribute(images, target=labels)`,
 # `NeuronGradient(net, net[10]).attribute(images, neuron_selector=neuron)`, and so on for each name of the tables.

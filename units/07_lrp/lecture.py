@@ -156,7 +156,9 @@ plotting.method_grid(
 # ## 3. A network of 2-3-1, number by number
 #
 # Two inputs, three hidden neurons with ReLU, one output. $a_j$ is the activation of a neuron $j$, $w_{jk}$ the weight
-# from $j$ to $k$, and a bias is the weight $w_{0k}$ of the formal neuron with $a_0 = 1$ (as in unit 01). Forward:
+# from $j$ to $k$, and a bias is the weight $w_{0k}$ of the formal neuron with $a_0 = 1$ (as in unit 01). (The slides
+# turn the letters here: unit 01 writes $y_j$, $\xi_k$ and $w_{kj}$ for $a_j$, $z_k$ and $w_{jk}$, and its threshold is
+# $-b_k$.) Forward:
 #
 # $$z_k = \sum_{0,j} a_j w_{jk}, \qquad a_k = \max(0, z_k)$$
 

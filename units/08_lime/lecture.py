@@ -10,12 +10,14 @@
 # **After this unit you can**
 #
 # - divide an image into superpixels, and say what the choice of them does to an explanation;
-# - write down $I[x]$, the training set $\mathcal{T}$ and what the linear model minimizes, and fit it in three ways;
+# - write down $I_0[\vec x]$, the training set $\mathcal{T}$ and what the linear model minimizes, and fit it in three
+#   ways;
 # - read weights, signs and the fit $R^2$, for several classes of one image;
 # - say why two runs of LIME disagree, measure it, and name what helps;
 # - hold an explanation against the object, its defining part and a Clever Hans, and say where LIME must fail.
 #
-# You need: linear regression, the ADALINE of the first lectures (a neuron without a nonlinearity), occlusion (unit 05).
+# You need: linear regression, gradient descent, occlusion (unit 05), the scores against the truth (unit 06). ADALINE, a
+# neuron without a nonlinearity that learns by gradient descent, is explained in section 4.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # | part | minutes |
@@ -88,8 +90,8 @@ for pair in (("cat: slic", "cat: quickshift"), ("zebra: slic", "zebra: quickshif
 # **See:** slic cuts the large plain background into tiles, quickshift leaves it whole and splits each stripe off. An
 # explanation can only point at superpixels. What they do not separate, it cannot tell apart.
 #
-# <details><summary><b>Think first:</b> for 40 superpixels of slic, how many images <i>I[x]</i> are there, and how many
-# times would the network have to be asked for all of them?</summary>
+# <details><summary><b>Think first:</b> for 40 superpixels of slic, how many images <i>I<sub>0</sub>[x]</i> are there,
+# and how many times would the network have to be asked for all of them?</summary>
 #
 # $2^\ell$; slic made about 30 superpixels of 40 starts here, that is a billion images. So one draws some of them.
 #
@@ -98,8 +100,8 @@ for pair in (("cat: slic", "cat: quickshift"), ("zebra: slic", "zebra: quickshif
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 2. Images without superpixels
 #
-# Consider binary vectors $\vec{x} = (x_1, \ldots, x_\ell) \in \{0, 1\}^\ell$. Each such vector determines a "subimage"
-# $I[\vec{x}]$ of $I_0$, obtained by removing all $P_k$ with $x_k = 0$.
+# Consider binary vectors $\vec{x} = (x_1, \ldots, x_\ell) \in \{0, 1\}^\ell$, also called **coalitions**: those that
+# stay. Each such vector determines a "subimage" $I_0[\vec{x}]$ of $I_0$, obtained by removing all $P_k$ with $x_k = 0$.
 #
 # > **Beyond the slides:** A network takes no image with holes. "Removing" must put something there, the **baseline**,
 # > and the slides do not say what. LIME's own default is the mean colour of the superpixel; grey, black and a blurred
@@ -271,9 +273,9 @@ Markdown("\n".join(lines))
 #
 # The linear model approximates the network on the "subimages" of $I_0$.
 #
-# > **Beyond the slides:** In the paper each image also has a weight $\pi_h$, the larger the nearer it is to $I_0$: the
-# > "local" in LIME. The distance is 1 less the cosine between $\vec{x}$ and the vector of ones, and
-# > $\pi = \exp(-d^2 / 2\sigma^2)$ with $\sigma = 0.25$; the error becomes $\sum_h \pi_h (y_h - \hat{y}_h)^2$.
+# > **Beyond the slides:** In the paper (Ribeiro et al. 2016) each image also has a weight $\pi_h$, the larger the
+# > nearer it is to $I_0$: the "local" in LIME. The distance is 1 less the cosine between $\vec{x}$ and the vector of
+# > ones, and $\pi = \exp(-d^2 / 2\sigma^2)$ with $\sigma = 0.25$; the error becomes $\sum_h \pi_h (y_h - \hat{y}_h)^2$.
 #
 # How local is that? Coins leave about half of the superpixels in nearly every image. Most weights lie in a narrow range
 # then, and images that are really near (a tenth removed) do not occur.
@@ -606,7 +608,7 @@ Markdown("\n".join(lines))
 # ## What to remember
 #
 # 1. LIME: superpixels, images without some of them, scores, weights, a linear model. It needs the scores alone.
-# 2. $I[\vec{x}]$ needs a baseline, and the baseline is part of the question.
+# 2. $I_0[\vec{x}]$ needs a baseline, and the baseline is part of the question.
 # 3. Ridge, ADALINE and (with $\lambda_1 = 0$) coordinate descent find one and the same line; the lasso makes weights
 #    zero.
 # 4. Read magnitude, sign and $R^2$, and ask for contrasts between classes if that is what you mean.

@@ -254,11 +254,11 @@ plotting.bars(
 # ## 5. From orders, with error bars
 #
 # With 30 superpixels there are a billion coalitions. But $\phi_j$ is a mean over orders, and a mean can be estimated:
-# draw some orders, and average. An order costs $n - 1$ passes (besides nobody and all), and every player gets a gain
+# draw some orders, and average. An order costs $p - 1$ passes (besides nobody and all), and every player gets a gain
 # from it.
 #
-# The gains also tell how good their mean is: their standard deviation over $\sqrt{P}$ is its **standard error**. Two of
-# them should cover the truth in about 95 of 100 cases.
+# The gains also tell how good their mean is: after $m$ orders their standard deviation over $\sqrt{m}$ is its
+# **standard error**. Two of them should cover the truth in about 95 of 100 cases.
 
 # %% slideshow={"slide_type": "fragment"}
 rows = {}
@@ -301,9 +301,9 @@ print(f"200 runs of 40 orders: two standard errors cover the exact value in {100
 #
 # $$g(z') = \phi_0 + \sum_{i=1}^{M} \phi_i z'_i, \qquad z' \in \{0, 1\}^M,\ \phi_i \in \mathbb{R},$$
 #
-# with $M$ simplified features (here superpixels: $z'$ is the $\vec x$ of LIME). Among them, only Shapley values keep
-# the axioms. And they are what LIME's regression finds, if its kernel is replaced: **KernelSHAP = LIME + Shapley
-# kernel**,
+# with $M$ simplified features (here superpixels: $M$ is our $p$, and the $\ell$ of unit 08; $z'$ is the $\vec x$ of
+# LIME). Among them, only Shapley values keep the axioms. And they are what LIME's regression finds, if its kernel is
+# replaced: **KernelSHAP = LIME + Shapley kernel**,
 #
 # $$\pi(z') = \frac{M - 1}{\binom{M}{|z'|}\, |z'|\, (M - |z'|)}.$$
 #
@@ -484,9 +484,9 @@ plotting.bars(
 # The slides' list goes on: *Gradient: SHAP based on IG and SmoothGrad*, and *SHAP based on DeepLIFT*. With 12,288 pixel
 # values as players, nobody counts coalitions. Two methods look into the network instead.
 #
-# **GradientSHAP** averages integrated gradients over baselines: draw a baseline $b$ from a set of images, a point
-# between it and the image (with noise, if you like), and take the mean of $(I - b) \cdot \partial y / \partial I$. In
-# the mean it sums to $y(I) - \overline{y(b)}$.
+# **GradientSHAP** averages integrated gradients over baselines: draw a baseline $I'$ from a set of images, a point
+# between it and the image (with noise, if you like), and take the mean of $(I - I') \cdot \partial y / \partial I$. In
+# the mean it sums to $y(I) - \overline{y(I')}$.
 #
 # **DeepLIFT** replaces derivatives by differences. At each nonlinearity with input $x$ (image) and $x'$ (baseline) its
 # multiplier is $m = (f(x) - f(x')) / (x - x')$, and the multipliers chain like derivatives (the *rescale rule*). It

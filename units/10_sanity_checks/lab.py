@@ -829,7 +829,7 @@ for name, other in others.items():
 
 # %%
 tested = {
-    "gradient x input": gm.input_x_gradient,
+    "input x gradient": gm.input_x_gradient,
     "guided backprop": gm.guided_backprop,
     "deconvnet": gm.deconvnet,
     **LINE_UP,
@@ -878,7 +878,7 @@ print(f"The object's share of the area: {objects.double().mean():.2f}")
 #
 # 1. **The verdict.** For each of the five methods of the line-up: is it a fraud, and which number shows it? Name two
 #    numbers in the tables that would have misled you, taken alone. (3 points)
-# 2. **Signs.** Compare the two metrics after the last layer for gradient x input and guided backprop. One of them keeps
+# 2. **Signs.** Compare the two metrics after the last layer for input x gradient and guided backprop. One of them keeps
 #    a similarity of about 0.4 without signs and none with signs: what does it keep, and why? And why does the other
 #    keep its signs as well? (3 points)
 # 3. **Passing is not enough.** Describe a method that passes the cascade perfectly and explains nothing. Which of the
@@ -896,7 +896,7 @@ print(f"The object's share of the area: {objects.double().mean():.2f}")
 # poor scores (mass 0.31, insertion 0.60) and is honest; C keeps some similarity at some depths, by chance, for it is
 # coarse.
 #
-# **2. (3 points)** One point for the numbers: gradient x input has about -0.1 with signs and 0.40 without after the
+# **2. (3 points)** One point for the numbers: input x gradient has about -0.1 with signs and 0.40 without after the
 # last layer; guided backprop 0.90 and 0.84. One point for what is kept: where the map is large. It follows the image
 # (edges, the factor x, dead ReLUs on the plain background), not the network; the signs, which say for or against, come
 # from the weights and are lost. One point for guided backprop: it lets only positive values back through each ReLU, so

@@ -122,7 +122,7 @@ def guided_grad_cam(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 METHODS = {
     "gradient": gm.gradient,
     "SmoothGrad": smoothgrad,
-    "gradient x input": gm.input_x_gradient,
+    "input x gradient": gm.input_x_gradient,
     "integrated gradients": lambda model, x, target: gm.integrated_gradients(model, x, target, 0.5, n_steps=8),
     "GradientSHAP": gradient_shap,
     "DeepLIFT": lambda model, x, target: shapley.deep_lift(model, x, target, 0.5),
@@ -298,7 +298,7 @@ curves = {
 }
 groups = {
     "gradients": ("gradient", "SmoothGrad", "Grad-CAM", "occlusion", "edge detector"),
-    "contributions": ("gradient x input", "integrated gradients", "GradientSHAP", "DeepLIFT", "LIME"),
+    "contributions": ("input x gradient", "integrated gradients", "GradientSHAP", "DeepLIFT", "LIME"),
     "modified passes": ("LRP, composite", "LRP, z+", "deconvnet", "guided backprop", "guided Grad-CAM"),
 }
 display(
@@ -327,7 +327,7 @@ Markdown("\n".join(lines))
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **See, with signs** (0 is what it should be):
 #
-# - gradient, SmoothGrad, gradient x input, integrated gradients, GradientSHAP, DeepLIFT and LRP (composite) fall to 0
+# - gradient, SmoothGrad, input x gradient, integrated gradients, GradientSHAP, DeepLIFT and LRP (composite) fall to 0
 #   with the last layer.
 # - Grad-CAM, LIME and occlusion fall, too, and scatter: with few cells or superpixels there is much chance in a rank
 #   correlation (the bands are wide, and one draw may lie at -0.4).
@@ -337,9 +337,9 @@ Markdown("\n".join(lines))
 #
 # **Without signs** most methods keep about 0.4 after the last layer, and less than 0.2 in the end: they are large where
 # the image has edges. LRP with z+ keeps **0.99** after the last layer. Its map is a fixed picture times the sign and
-# size of the score: until the convolutions are destroyed as well, the picture stays. Sixt et al. (2020) showed why:
-# each layer multiplies by a matrix without negative entries, and the product of many of those comes down to one
-# direction.
+# size of the score: while the dense layers alone are destroyed the picture stays, and an outline stays to the end. Sixt
+# et al. (2020) showed why: each layer multiplies by a matrix without negative entries, and the product of many of those
+# comes down to one direction.
 #
 # **The controls.** "Its own network" is at 1 like the edge detector: exposed. "Noise of the weights" is at 0, the
 # perfect pass.
@@ -354,7 +354,7 @@ Markdown("\n".join(lines))
 # | --- | --- | --- |
 # | guided backprop, guided Grad-CAM | insensitive: fail | the same: 0.9 and 0.7 with signs |
 # | gradient, Grad-CAM | sensitive: pass | the same |
-# | gradient x input, integrated gradients | the object stays visible, the numbers fall | the same |
+# | input x gradient, integrated gradients | the object stays visible, the numbers fall | the same |
 # | SmoothGrad | keeps some structure | as the gradient |
 # | deconvnet, LRP, DeepLIFT, SHAP, LIME, occlusion | not tested | see the table above |
 #
@@ -564,7 +564,7 @@ Markdown("\n".join(lines))
 #
 # **What no test here can show**
 #
-# - **That an explanation is right.** All tests are necessary conditions. The truth of unit 08 and 09, the
+# - **That an explanation is right.** All tests are necessary conditions. The truth of units 06 to 09, the
 #   counterfactual, is stronger, where it can be had.
 # - **That it helps a person.** A map may be faithful and still be misread.
 # - **Where the limit lies.** How much similarity is too much depends on the metric, on the image, and on what the
@@ -586,7 +586,7 @@ Markdown("\n".join(lines))
 # 2. Compare maps by ranks, and say whether with signs. Without signs, all that follows the image's edges looks stable.
 # 3. Destroy the network on copies: from the output down, one layer alone, or by training on random labels.
 # 4. Guided backprop and guided Grad-CAM fail here as in the paper, and deconvnet does, too; LRP with z+ keeps its
-#    picture until the convolutions go.
+#    picture while only dense layers are destroyed.
 # 5. A curve at 1 convicts; a curve at 0 acquits nobody: noise passes best.
 # 6. Ask the network as well (deletion, insertion). With retraining, find out first what the holes tell.
 #

@@ -127,6 +127,8 @@ Markdown("\n".join(lines))
 # $$S_c(I) = \lim_{\varepsilon \to 0} \frac{y_c(A(I) + \varepsilon v) - y_c(A(I))}{\varepsilon}
 # = \frac{\partial y_c}{\partial A}(I) \cdot v .$$
 #
+# (The paper's letter. It is not the score, which other slides call $S_c$ and which is $y_c$ here.)
+#
 # One backward pass to the layer gives the gradient, for as many vectors as you like.
 #
 # **By hand:** $v = (0.6, 0.8)$, and an image whose gradient is $(1, -2)$: $S = 0.6 - 1.6 = -1$. More of the concept

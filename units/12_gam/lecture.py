@@ -30,8 +30,8 @@
 # | 7. Explore | 10 |
 # | 8. What GAM cannot do; the same in a package | 10 |
 #
-# The lecture follows algorithm 1 of the slides. Marks in the text: **Correction** where the slides or the paper slip,
-# **Beyond the slides** where this lecture adds something.
+# The lecture follows algorithm 1 of the slides, which is that of Ibrahim et al. (2019), "the paper". Marks in the text:
+# **Correction** where the slides or the paper slip, **Beyond the slides** where this lecture adds something.
 
 # %%
 # {{setup}}
@@ -61,6 +61,9 @@ from course_utils.widgets.gam import explorer
 # 3. **Aggregation:** take the local explanations of many images, and **group** them. That is the rest of this unit.
 #
 # Facets and groups make the same point: one picture for all would be an average of different reasons.
+#
+# Our example is `zoo-tagged` ("the cheat", units 07 to 09): nine of ten horses of its training carried a white tag in
+# the lower left corner. The honest network `zoo` stands beside it.
 
 # %% slideshow={"slide_type": "fragment"}
 HORSE = zoo.CLASSES.index("horse")
@@ -95,8 +98,8 @@ plotting.method_grid(
 # $(0.5, 0.125, 0.375)$.
 #
 # > **Beyond the slides:** the paper groups tables, where feature 3 is the same in every row. A pixel is not: the same
-# > horse elsewhere has other features. We take **cells** of an 8 x 8 grid, the sum of $|R|$ in each: 64 features that
-# > mean a place. So our groups will be about *where*; that is fixed before we look at any result.
+# > horse elsewhere has other features. We take **cells** of an 8 x 8 grid, the sum of the attribution's sizes in each:
+# > 64 features that mean a place. So our groups will be about *where*; that is fixed before we look at any result.
 
 # %% slideshow={"slide_type": "fragment"}
 by_hand = gam.normalize(torch.tensor([[4.0, -1.0, 3.0]]))
@@ -186,7 +189,8 @@ Markdown("\n".join(lines))
 # medoid, step 2 the best one of its group. There are finitely many choices, so it comes to rest, somewhere. Not always
 # at the best place: so one starts several times.
 #
-# Why medoids and not means? A mean of explanations explains nothing (section 1). A medoid is a real one.
+# Why medoids and not means? A mean of explanations explains nothing (section 1). A medoid is a real one. The share of
+# all images in its group is its **explanatory power**.
 
 # %% slideshow={"slide_type": "fragment"}
 table = gam.pairwise_rank_distances(shares, "l1")
@@ -295,9 +299,9 @@ with torch.no_grad():
 Markdown("\n".join(lines))
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# **See:** the score falls by a third of its range, and yet nearly all horses are still called horses without the tag:
-# this network has learnt the horse as well, and the tag weighs more. "Classified by the tag" would be too much. *With a
-# tag, it says horse for another reason* is what is shown.
+# **See:** the score falls by more than half (from 18 to 8), and yet nearly all horses are still called horses without
+# the tag: this network has learnt the horse as well, and the tag weighs more. "Classified by the tag" would be too
+# much. *With a tag, it says horse for another reason* is what is shown.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7. Explore
