@@ -196,10 +196,10 @@ Markdown("\n".join(lines))
 table = gam.pairwise_rank_distances(shares, "l1")
 starts = [gam.k_medoids(table, 4, generator=torch.Generator().manual_seed(s), n_restarts=1) for s in range(30)]
 assert all(later <= earlier for one in starts for earlier, later in itertools.pairwise(one.costs))
-longest = sorted(starts, key=lambda one: -len(one.costs))[:4]
+longest = sorted(enumerate(starts, start=1), key=lambda pair: -len(pair[1].costs))[:4]
 display(
     plotting.curves(
-        {f"start {starts.index(one) + 1}": (torch.arange(len(one.costs)), torch.tensor(one.costs)) for one in longest},
+        {f"start {k}": (torch.arange(len(one.costs)), torch.tensor(one.costs)) for k, one in longest},
         "round",
         "cost",
         "The four longest of thirty starts, four groups: the cost never rises",
