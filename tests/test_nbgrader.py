@@ -42,6 +42,12 @@ class Graded:
         cells = [cell.metadata.nbgrader for cell in graded if (cell.cell_type == "code") == automatic]
         return {cell.grade_id: float(cell.points) for cell in cells}
 
+    def report_code(self) -> set[str]:
+        """The cells of code that a student writes and no check belongs to: those of the project's report."""
+        roles = [cell.metadata.get("nbgrader", {}) for cell in self.notebook("solutions").cells]
+        code = {role.grade_id for role in roles if role.get("solution") and not role.get("grade")}
+        return {name for name in code if f"test_{name}" not in self.points(automatic=True)}
+
     def expected(self, student: str) -> dict[str, float]:
         """The points that each automatically graded cell must give a student."""
         earned = {f"test_{name}" for name in self.solved[student]}
@@ -176,7 +182,7 @@ def test_partly_right_lies_between_none_and_all(graded: Graded) -> None:
 
 def test_what_is_left_out_raises_not_implemented_error_and_what_is_wrong_an_assertion(graded: Graded) -> None:
     found = errors(graded.notebook("autograded/partly"))
-    unsolved = len(graded.points(automatic=True)) - len(graded.solved["partly"])
+    unsolved = len(graded.points(automatic=True)) - len(graded.solved["partly"]) + len(graded.report_code())
     assert len(found) == unsolved and set(found) == {"NotImplementedError", "AssertionError"}
 
 
