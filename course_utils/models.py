@@ -288,11 +288,11 @@ class Recipe:
     finish: Callable[[nn.Sequential], nn.Sequential] = _without_batch_norm
 
 
-def _zoo_images(tag: str | None = None) -> Callable[[int], tuple[Tensor, Tensor]]:
+def _zoo_images(tag: str | None = None, corner: str = "lower left") -> Callable[[int], tuple[Tensor, Tensor]]:
     """Images drawn afresh for every epoch."""
 
     def data(epoch: int) -> tuple[Tensor, Tensor]:
-        drawn = zoo.sample(Recipe.n_images, seed=epoch, tag=tag)
+        drawn = zoo.sample(Recipe.n_images, seed=epoch, tag=tag, tag_corner=corner)
         return drawn.images, drawn.labels
 
     return data
@@ -316,15 +316,6 @@ def hidden_in(name: str) -> tuple[str, str]:
         raise ValueError(f"name must be one of {', '.join(AUDITED)}, got {name!r}")
     digest = hashlib.sha256(f"{name} looks at".encode()).digest()
     return zoo.CLASSES[digest[0] % len(zoo.CLASSES)], list(zoo.TAG_CORNERS)[digest[1] % len(zoo.TAG_CORNERS)]
-
-
-def _images_that_hide(name: str) -> Callable[[int], tuple[Tensor, Tensor]]:
-    def data(epoch: int) -> tuple[Tensor, Tensor]:
-        tag, corner = hidden_in(name)
-        drawn = zoo.sample(Recipe.n_images, seed=epoch, tag=tag, tag_corner=corner)
-        return drawn.images, drawn.labels
-
-    return data
 
 
 def _mislabelled_images(epoch: int = 0) -> tuple[Tensor, Tensor]:
@@ -381,7 +372,7 @@ RECIPES = {
     **{
         name: Recipe(
             _zoo,
-            _images_that_hide(name),
+            _zoo_images(*hidden_in(name)),
             _unseen_zoo_images,
             epochs=6,
             loss=partial(_classification_loss, label_smoothing=0.0),

@@ -25,6 +25,7 @@ from course_utils.checking import (
     check_count,
     check_dtype,
     check_finite,
+    check_index,
     check_inputs,
     check_model,
     check_probability,
@@ -176,15 +177,17 @@ def directional_derivatives(
 ) -> Tensor:
     """Return S = dy/dA . v of each image: how fast the class score grows when its activation moves along v.
 
+    The gradients are computed once, however many vectors there are.
+
     Args:
         model: returns class scores (N, K).
         layer: name of the layer, or the module.
         inputs: images (N, C, H, W).
         target: class index, an int or a LongTensor (N,).
-        vector: v, the shape of one image's activation.
+        vector: v, the shape of one image's activation, or several of them, (R, ...).
 
     Returns:
-        (N,), in units of score per unit of activation.
+        (N,), or (R, N) for several vectors, in units of score per unit of activation.
 
     Raises:
         TypeError, ValueError: a bad argument or a layer that does not exist, by name.
@@ -195,12 +198,14 @@ def directional_derivatives(
     _, gradients = activation_and_gradient(model, inputs, target, layer)
     if not isinstance(vector, Tensor):
         raise TypeError(f"vector must be a tensor {tuple(gradients.shape[1:])}, got {type(vector).__name__}")
-    if vector.shape != gradients.shape[1:]:
+    shape = gradients.shape[1:]
+    if vector.shape != shape and vector.shape[1:] != shape:
         raise ValueError(
-            f"vector must have the shape of one activation of the layer, {tuple(gradients.shape[1:])}, got "
+            f"vector must have the shape of one activation of the layer, {tuple(shape)}, or be several of them, got "
             f"{tuple(vector.shape)}"
         )
-    return gradients.flatten(1) @ vector.detach().to(gradients).flatten()
+    derivatives = vector.detach().to(gradients).reshape(-1, shape.numel()) @ gradients.flatten(1).T
+    return derivatives[0] if vector.shape == shape else derivatives
 
 
 STATISTICS = ("sign", "mean")
@@ -396,3 +401,34 @@ def p_value(scores: Tensor, random_scores: Tensor, n_tests: int = 1) -> float:
     if sides[0][1] == sides[1][1] == 0:
         return float(sides[0][0] == sides[1][0])
     return min(1.0, n_tests * float(ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The truth
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def texture_effect(model: nn.Module, scenes: Tensor, target: int) -> Tensor:
+    """Return how much higher the class score is with each texture than with the others: what TCAV should find.
+
+    Args:
+        model: returns class scores (N, K).
+        scenes: the same N scenes drawn with each of T >= 2 textures, (T, N, C, H, W), as by `zoo.sample`.
+        target: the class.
+
+    Returns:
+        (T,), the mean score with the texture less the mean score with the others, in units of the score.
+
+    Raises:
+        TypeError, ValueError: a bad argument, by name.
+    """
+    if not isinstance(scenes, Tensor):
+        raise TypeError(f"scenes must be a tensor (T, N, C, H, W), got {type(scenes).__name__}")
+    if scenes.dim() != 5 or len(scenes) < 2 or not scenes.shape[1]:
+        raise ValueError(f"scenes must be those of at least two textures, (T, N, C, H, W), got {tuple(scenes.shape)}")
+    check_dtype(check_model(model), check_inputs(scenes.flatten(0, 1), "scenes"))
+    with torch.no_grad():
+        scores = torch.stack([model(images.clone()) for images in scenes])
+    check_index("target", target, scores.shape[2], "the model's classes")
+    means = scores[:, :, target].mean(1)
+    return means - (means.sum() - means) / (len(means) - 1)

@@ -197,6 +197,18 @@ def test_derivatives_are_linear_in_the_vector_and_image_by_image() -> None:
     torch.testing.assert_close(torch.cat(single), parts[0])
 
 
+@pytest.mark.parametrize("layer", ["3", "7"])
+def test_several_vectors_are_the_same_as_one_by_one(layer: str) -> None:
+    model, inputs, target = network(), images(4, 4), torch.tensor([3, 0, 1, 2])
+    shape = activation_of(model, inputs, layer).shape[1:]
+    vectors = torch.stack([unit(*shape, seed=s) for s in range(5)])
+    single = [tcav.directional_derivatives(model, layer, inputs, target, v) for v in vectors]
+    came = tcav.directional_derivatives(model, layer, inputs, target, vectors)
+    # The same products, summed up in another order: float32 rounding.
+    torch.testing.assert_close(came, torch.stack(single))
+    assert tcav.directional_derivatives(model, layer, inputs, target, vectors[:1]).shape == (1, 4)
+
+
 def test_the_model_stays_as_it_was() -> None:
     model, inputs = network(), images(3, 5)
     inputs.requires_grad_()
@@ -341,6 +353,20 @@ def test_the_causal_textures_are_found_and_no_other() -> None:
                     assert found.score < 0 or found.p_value > 0.05
 
 
+@pytest.mark.parametrize(("n_textures", "inplace"), [(2, False), (4, True)])
+def test_the_effect_of_a_texture_is_its_mean_score_less_that_of_the_others(n_textures: int, inplace: bool) -> None:
+    model = nn.Sequential(nn.Hardswish(inplace), network())
+    scenes = images(5 * n_textures, 3).view(n_textures, 5, 3, 8, 8)
+    given = scenes.clone()
+    came = tcav.texture_effect(model, scenes, 2)
+    assert torch.equal(scenes, given)
+    means = [np.mean([float(model(x[None].clone())[0, 2].detach()) for x in texture]) for texture in given]
+    others = [np.mean(means[:i] + means[i + 1 :]) for i in range(n_textures)]
+    # Single images against batches of five: float32 rounding of scores of about 1.
+    np.testing.assert_allclose(came.numpy(), np.subtract(means, others), atol=1e-6)
+    assert not came.requires_grad
+
+
 # Bad input
 
 MODEL = network()
@@ -372,6 +398,11 @@ VECTORS = tcav.concept_vectors(MODEL, "7", images(6, 1), RANDOMS)
         (lambda: tcav.concept_vectors(MODEL, "7", images(6, 1), RANDOMS[:2]), ValueError, "at least 3 sets"),
         (lambda: tcav.tcav_test(MODEL, "4", images(2, 1), 0, VECTORS), ValueError, "vectors must be those of this"),
         (lambda: tcav.tcav_test(MODEL, "7", images(2, 1), 0, VECTORS, 0), ValueError, "n_tests must be at least 1"),
+        (lambda: tcav.texture_effect(MODEL, [images(2, 1)], 0), TypeError, "scenes must be a tensor"),
+        (lambda: tcav.texture_effect(MODEL, images(2, 1), 0), ValueError, "scenes must be those of at least two"),
+        (lambda: tcav.texture_effect(MODEL, images(2, 1)[None], 0), ValueError, "scenes must be those of at least two"),
+        (lambda: tcav.texture_effect(MODEL, images(2, 1)[:, None] / 0, 0), ValueError, "scenes must be finite|scenes"),
+        (lambda: tcav.texture_effect(MODEL, images(2, 1)[:, None], 4), ValueError, "target 4 is out of range"),
         (lambda: tcav.p_value([0.5, 0.6], torch.rand(3)), TypeError, "scores must be a tensor"),
         (lambda: tcav.p_value(torch.rand(3), torch.rand(1)), ValueError, "random_scores must be at least two scores"),
         (lambda: tcav.p_value(torch.rand(3), torch.rand(3) / 0), ValueError, "random_scores must be finite"),

@@ -746,7 +746,8 @@ class _Watch:
                 name,
                 part,
                 _settings(part),
-                *([t.detach().clone() for t in of()] for of in (part.parameters, part.buffers)),
+                [weight.detach().clone() for weight in part.parameters()],
+                [buffer.detach().clone() for buffer in part.buffers()],
             )
             for name, part in parts
             if isinstance(part, nn.Module)

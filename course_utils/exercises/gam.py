@@ -520,7 +520,7 @@ MEDOID_STEP = Exercise(
             "your members name the medoids' items. The NUMBER of the group is asked for, from 0.",
         ),
         "one_after_another": Mistake(
-            lambda distances, medoids: _one_after_another(distances, medoids),
+            _one_after_another,
             "you assign anew after each group's medoid. Assign once, then choose all medoids.",
         ),
         "farthest": Mistake(
@@ -700,7 +700,7 @@ def _whole(
     attributions: Tensor,
     medoids: Tensor,
     prepare: Callable[[Tensor], Tensor] = _shares,
-    distances: Callable[[Tensor], Tensor] = lambda values: gam.pairwise_rank_distances(values),
+    distances: Callable[[Tensor], Tensor] = gam.pairwise_rank_distances,
     rounds: Callable[..., Groups] = _rounds,
     shown: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = lambda raw, values, members, medoids: values[medoids],
     power: Callable[[Tensor, int], Tensor] = lambda members, k: members.bincount(minlength=k) / len(members),

@@ -36,8 +36,6 @@ from course_utils.exercises.core import (
 )
 from course_utils.passes import value_and_gradient
 
-Target = int | Tensor
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Arguments of the cases
 # ---------------------------------------------------------------------------------------------------------------------
@@ -100,12 +98,10 @@ class Method:
         return explain
 
 
-def _drawn_network(generator: torch.Generator, kind: str = "conv", shape: tuple[int, int, int] = (3, 8, 8)) -> Network:
-    return Network(kind, draw_integer(generator, 0, 2**31), shape)
-
-
-def _total(maps: Tensor) -> Tensor:
-    return maps.sum(1) if maps.dim() == 4 else maps
+def _drawn_network(
+    generator: torch.Generator, kind: str, shape: tuple[int, int, int] = (3, 8, 8), training: bool = False
+) -> Network:
+    return Network(kind, draw_integer(generator, 0, 2**31), shape, training=training)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -257,7 +253,7 @@ SIMILARITY = Exercise(
             partial(_compared, alike=_kendall), "this is Kendall's tau. Spearman's is the correlation of the ranks."
         ),
         "always_absolute": Mistake(
-            partial(_compared, before=lambda maps, absolute: maps.sum(1).abs(), finish=lambda values: values),
+            partial(_compared, before=lambda maps, absolute: maps.sum(1).abs()),
             'you take absolute values with both metrics: only "spearman_abs" does.',
         ),
         "never_absolute": Mistake(
@@ -346,12 +342,10 @@ def _names(model: nn.Module) -> list[str]:
     return [name for name, layer in model.named_modules() if list(layer.parameters(recurse=False))]
 
 
-def _other_layer(step: int) -> Callable[[nn.Module, str], list[Tensor]]:
-    def chosen(model: nn.Module, name: str) -> list[Tensor]:
-        names = _names(model)
-        return list(model.get_submodule(names[(names.index(name) + step) % len(names)]).parameters(recurse=False))
-
-    return chosen
+def _below(model: nn.Module, name: str) -> list[Tensor]:
+    """Of the first layer the last one."""
+    names = _names(model)
+    return list(model.get_submodule(names[names.index(name) - 1]).parameters(recurse=False))
 
 
 def _from_the_top(model: nn.Module, name: str) -> list[Tensor]:
@@ -368,8 +362,7 @@ def _layer_cases(generator: torch.Generator) -> Iterator[Case]:
     fixed = torch.Generator().manual_seed(2)
 
     def case(source: torch.Generator, kind: str, name: str, note: str, calls: int = 1, training: bool = False) -> Case:
-        network = Network(kind, draw_integer(source, 0, 2**31), (3, 8, 8), training=training)
-        arguments = {"model": network, "name": name}
+        arguments = {"model": _drawn_network(source, kind, training=training), "name": name}
         return Case({**arguments, "generator": Seed(draw_integer(source, 0, 2**31))}, note, calls=calls)
 
     names = _names(Network("conv").build())
@@ -429,7 +422,7 @@ RANDOMIZE_LAYER = Exercise(
             "you draw all the other layers anew, and leave the one that is named.",
         ),
         "layer_below": Mistake(
-            partial(_destroyed, chosen=_other_layer(-1)), "you draw another layer anew than the one that is named."
+            partial(_destroyed, chosen=_below), "you draw another layer anew than the one that is named."
         ),
         "by_the_beginning_of_the_name": Mistake(
             partial(
@@ -939,7 +932,7 @@ POINTING_GAME = Exercise(
 
 def _all_point_somewhere(case: Case) -> bool:
     """Say whether each map has a positive value: elsewhere the wrong answers differ in what they make of 0 / 0."""
-    return bool((_total(case.arguments["maps"]).flatten(1).amax(1) > 0).all())
+    return bool((case.arguments["maps"].sum(1) > 0).flatten(1).any(1).all())
 
 
 def _mass_cases(generator: torch.Generator) -> Iterator[Case]:

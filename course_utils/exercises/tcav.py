@@ -637,7 +637,7 @@ NEGATIVES = ValueExercise(
 
 def texture_effect(model: nn.Module, scenes: Tensor, target: int) -> Tensor:
     """Return how much higher the score is with each texture than with the others, (T,)."""
-    return _moved(model, scenes, target)
+    return tcav.texture_effect(model, scenes, target)
 
 
 def _moved(

@@ -70,22 +70,14 @@ def explorer(model: nn.Module | None = None, layers: tuple[str, ...] = LAYERS) -
     def derivatives(texture: str, negatives: str, layer: str, label: int) -> tuple[Tensor, Tensor]:
         """Give the derivatives along the concept's and along the random vectors, (R, N) each."""
         found = vectors(texture, negatives, layer)
-        return tuple(
-            torch.stack([tcav.directional_derivatives(model, layer, inputs(label), label, v) for v in directions])
-            for directions in (found.vectors, found.random_vectors)
-        )
+        both = torch.cat([found.vectors, found.random_vectors])
+        return tcav.directional_derivatives(model, layer, inputs(label), label, both).split(N_SETS)
 
     @lru_cache(maxsize=16)
     def effects(label: int) -> Tensor:
         """Give how much higher the mean score is with each texture than with the others, (4,)."""
-        with torch.no_grad():
-            means = torch.stack(
-                [
-                    model(zoo.sample(N_INPUTS, 7, classes=[zoo.CLASSES[label]], texture=name).images)[:, label].mean()
-                    for name in zoo.TEXTURES
-                ]
-            )
-        return means - (means.sum() - means) / (len(means) - 1)
+        scenes = [zoo.sample(N_INPUTS, 7, classes=[zoo.CLASSES[label]], texture=name).images for name in zoo.TEXTURES]
+        return tcav.texture_effect(model, torch.stack(scenes), label)
 
     def draw(texture: str, negatives: str, layer: str, label: int) -> plotting.Picture:
         own, random = derivatives(texture, negatives, layer, label)

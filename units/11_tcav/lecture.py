@@ -211,11 +211,7 @@ redrawn = {
     name: torch.stack([zoo.sample(N, seed=77, classes=[name], texture=t).images for t in zoo.TEXTURES])
     for name in zoo.CLASSES
 }
-with torch.no_grad():
-    means = torch.stack(
-        [net(images.flatten(0, 1))[:, k].view(4, N).mean(1) for k, images in enumerate(redrawn.values())], 1
-    )
-effects = means - (means.sum(0) - means) / 3  # (4 textures, 10 classes)
+effects = torch.stack([tcav.texture_effect(net, images, k) for k, images in enumerate(redrawn.values())], 1)
 lines = ["| true effect | " + " | ".join(zoo.CLASSES) + " |", "| --- |" + " ---: |" * 10]
 for texture, row in zip(zoo.TEXTURES, effects, strict=True):
     lines.append(f"| {texture} | " + " | ".join(f"{value:.1f}" for value in row) + " |")
