@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import jupytext
 import numpy as np
@@ -32,6 +32,7 @@ from course_utils.exercises.core import (
     Network,
     Property,
     Relation,
+    Remembering,
     Seed,
     Statistic,
     ValueExercise,
@@ -786,18 +787,6 @@ REJECTED = {
     for unit, table in answers("REJECTED").items()
     for label, (name, answer, told) in table.items()
 }
-
-
-class Remembering(Exercise):
-    """The same exercise; what a known mistake gives in a case is computed once for all tests."""
-
-    known: ClassVar[dict[tuple[int, int], tuple[Any, ...]]] = {}
-
-    def _value(self, function: Callable[..., Any], case: Case) -> Any:
-        key = id(function), id(case)
-        if key not in self.known:
-            self.known[key] = super()._value(function, case), function, case  # held, so that no id is used again
-        return self.known[key][0]
 
 
 FUNCTIONS = {name: Remembering(**vars(exercise)) for name, exercise in ALL.items() if isinstance(exercise, Exercise)}

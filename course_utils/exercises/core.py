@@ -276,6 +276,25 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Call:
+    """What is needed to run an answer, and nothing that would help to find it: plain data, for any process.
+
+    Args:
+        name: of the exercise.
+        arguments: as in a :class:`Case`.
+        keywords: the arguments that are given by name; the others are given by position.
+        raises: whether the network raises an error here.
+        calls: how often the answer is called.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    keywords: tuple[str, ...] = ()
+    raises: bool = False
+    calls: int = 1
+
+
+@dataclass(frozen=True)
 class Raised:
     """What stands for the value where the call raised, as it should, and left nothing changed."""
 
@@ -334,37 +353,15 @@ class Exercise:
             cases = list(self.cases(torch.Generator().manual_seed(seed)))
         return [*cases, replace(cases[0], note=f"{cases[0].note}, a second time")]
 
+    def call(self, case: Case) -> Call:
+        """Return what is needed to run an answer on `case`; arguments with a default are given by name, as users do."""
+        parameters = inspect.signature(self.reference).parameters
+        keywords = [name for name in case.arguments if parameters[name].default is not inspect.Parameter.empty]
+        return Call(self.name, case.arguments, tuple(keywords), case.raises, case.calls)
+
     def run(self, answer: Callable[..., Any], case: Case) -> Any:
-        """Call `answer` with fresh copies of the case's arguments; return what came back, Raised or a Fault.
-
-        The global random state is as before.
-
-        Raises:
-            NotImplementedError: that of the answer, unchanged.
-        """
-        values: list[Any] = []
-        with untouched_random_state():
-            for arguments in _in_turn(case):
-                values.append(self._run_once(answer, case, arguments))
-                if isinstance(values[-1], Fault):
-                    return values[-1]
-        return tuple(values) if case.calls > 1 else values[0]
-
-    def _run_once(self, answer: Callable[..., Any], case: Case, arguments: dict[str, Any]) -> Any:
-        positional, keywords = self._split(arguments)
-        called = ", ".join([*list(arguments)[: len(positional)], *(f"{name}=..." for name in keywords)])
-        with untouched_random_state():
-            watch = _Watch(arguments)
-            value = _attempt(answer, f"{self.name}({called})", positional, keywords)
-            if case.raises and isinstance(value, Fault) and value.error is not None:
-                value = Raised()
-            changed = None if isinstance(value, Fault) else watch.change()
-        if type(value) in (tuple, list) and len(value) > LONGEST:
-            return Fault(f"your function returned {len(value)} values; no answer here has more than {LONGEST}.")
-        try:
-            return Fault(changed) if changed else _detached(value)
-        except RecursionError:
-            return Fault("your function returned lists within lists, too many to look into: is a list inside itself?")
+        """Call `answer` with fresh copies of the case's arguments; see :func:`run`."""
+        return run(answer, self.call(case))
 
     def judge(self, cases: Sequence[Case], answers: Sequence[Any]) -> Verdict:
         """Compare the answers with the reference; the answer's function is never called.
@@ -416,17 +413,10 @@ class Exercise:
                 break
         self.judge(cases, answers).report()
 
-    def _split(self, arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Give the arguments that must be given by position, and those with a default by name, as users do."""
-        parameters = inspect.signature(self.reference).parameters
-        optional = [name for name in arguments if parameters[name].default is not inspect.Parameter.empty]
-        positional = [value for name, value in arguments.items() if name not in optional]
-        return positional, {name: arguments[name] for name in optional}
-
     def _value(self, function: Callable[..., Any], case: Case) -> Any:
-        values = []
-        for arguments in _in_turn(case):
-            positional, keywords = self._split(arguments)
+        call, values = self.call(case), []
+        for arguments in _in_turn(call):
+            positional, keywords = _split(call, arguments)
             values.append(_detached(_listed(function(*positional, **keywords))))
         return tuple(values) if case.calls > 1 else values[0]
 
@@ -503,6 +493,19 @@ class Exercise:
         return total if telling else None
 
 
+class Remembering(Exercise):
+    """The same exercise, for many answers: what the reference and the known mistakes give in a case is computed once.
+
+    Made by ``Remembering(**vars(exercise))``; cases count as the same only if they are one object.
+    """
+
+    def _value(self, function: Callable[..., Any], case: Case) -> Any:
+        known, key = vars(self).setdefault("_known", {}), (id(function), id(case))
+        if key not in known:
+            known[key] = super()._value(function, case), function, case  # held, so that no id is used again
+        return known[key][0]
+
+
 @dataclass(frozen=True, repr=False)
 class ValueExercise:
     """A number, a tuple of numbers or a choice that a student gives; worked by hand.
@@ -531,16 +534,17 @@ class ValueExercise:
         """Return the one case, which has no arguments; `seed` changes nothing here."""
         return [Case({}, "by hand")]
 
+    def call(self, case: Case) -> Call:
+        """Return what is needed to run an answer that is a function: a call without arguments."""
+        return Call(self.name, case.arguments)
+
     def run(self, answer: Any, case: Case) -> Any:
         """Return `answer`, or what it returns if it is a function without arguments; a Fault if that raises.
 
         Raises:
             NotImplementedError: that of the answer, unchanged.
         """
-        if not callable(answer):
-            return answer
-        with untouched_random_state():
-            return _attempt(answer, f"{self.name}()", [], {})
+        return run(answer, self.call(case)) if callable(answer) else answer
 
     def judge(self, cases: Sequence[Case], answers: Sequence[Any]) -> Verdict:
         """Compare the one answer with the expected value and with the known mistakes."""
@@ -683,14 +687,54 @@ def build(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fresh(value) for name, value in arguments.items()}
 
 
-def _in_turn(case: Case) -> Iterator[dict[str, Any]]:
+def run(answer: Callable[..., Any], call: Call) -> Any:
+    """Call `answer` with fresh copies of the arguments; return what came back, Raised or a Fault.
+
+    The global random state is as before.
+
+    Raises:
+        NotImplementedError: that of the answer, unchanged.
+    """
+    values: list[Any] = []
+    with untouched_random_state():
+        for arguments in _in_turn(call):
+            values.append(_run_once(answer, call, arguments))
+            if isinstance(values[-1], Fault):
+                return values[-1]
+    return tuple(values) if call.calls > 1 else values[0]
+
+
+def _run_once(answer: Callable[..., Any], call: Call, arguments: dict[str, Any]) -> Any:
+    positional, keywords = _split(call, arguments)
+    called = ", ".join([*list(arguments)[: len(positional)], *(f"{name}=..." for name in keywords)])
+    with untouched_random_state():
+        watch = _Watch(arguments)
+        value = _attempt(answer, f"{call.name}({called})", positional, keywords)
+        if call.raises and isinstance(value, Fault) and value.error is not None:
+            value = Raised()
+        changed = None if isinstance(value, Fault) else watch.change()
+    if type(value) in (tuple, list) and len(value) > LONGEST:
+        return Fault(f"your function returned {len(value)} values; no answer here has more than {LONGEST}.")
+    try:
+        return Fault(changed) if changed else _detached(value)
+    except RecursionError:
+        return Fault("your function returned lists within lists, too many to look into: is a list inside itself?")
+
+
+def _split(call: Call, arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments that are given by position, and those that are given by name."""
+    positional = [value for name, value in arguments.items() if name not in call.keywords]
+    return positional, {name: arguments[name] for name in arguments if name in call.keywords}
+
+
+def _in_turn(call: Call) -> Iterator[dict[str, Any]]:
     """Yield fresh arguments for each call of a case: the generators of the first call go on, the global one as well."""
     running: dict[str, Any] = {}
-    for _ in range(case.calls):
-        arguments = {**build(case.arguments), **running}
+    for _ in range(call.calls):
+        arguments = {**build(call.arguments), **running}
         yield arguments
         running = {name: value for name, value in arguments.items() if isinstance(value, torch.Generator)}
-        if case.calls > 1:  # to a state that has nothing to do with the one before
+        if call.calls > 1:  # to a state that has nothing to do with the one before
             torch.manual_seed(int(torch.randint(2**62, (1,))))
 
 
