@@ -20,7 +20,7 @@ help:
 	@echo "make notebooks              write lectures/, solutions/ and labs/ from units/"
 	@echo "make check                  are the notebooks up to date with units/? Is the code in order?"
 	@echo "make execute                run every lecture and every solution"
-	@echo "make grade UNIT=06_...      grade what lies in submitted/ with nbgrader"
+	@echo "make grade UNIT=06_...      grade what lies in submitted/, in a sandbox (OPTIONS=\"--student ann\")"
 	@echo "make bench                  time our methods against the peer libraries"
 
 $(READY): pyproject.toml constraints.txt
@@ -40,7 +40,7 @@ lab: $(READY)
 	$(RUN) jupyter lab --notebook-dir="$(CURDIR)" --LabApp.default_url=/lab/tree/labs $(AS_ROOT) $(OPTIONS)
 
 test: $(READY)
-	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
 
 notebooks: $(READY)
 	$(RUN) python -m course_utils.notebooks
@@ -59,14 +59,14 @@ grade: $(READY)
 		{ echo "Nothing to grade: put each submission at submitted/STUDENT/$(UNIT)/$(UNIT).ipynb" >&2; exit 1; }
 	@echo "1/5 the gradebook learns the cells and points of $(UNIT) (your labs/ stay as they are)"
 	$(RUN) nbgrader generate_assignment "$(UNIT)" --force --CourseDirectory.release_directory=build/release
-	@echo "2/5 does the solution earn full points?"
-	$(RUN) nbgrader validate "solutions/$(UNIT)/$(UNIT).ipynb" | tee /dev/stderr | grep -q "^Success!"
-	@echo "3/5 grading submitted/"
-	$(RUN) nbgrader autograde "$(UNIT)" --force
+	@echo "2/5 what is wrong with the submitted files?"
+	$(RUN) python -m course_utils.grading check "$(UNIT)" || [ $$? = 1 ]
+	@echo "3/5 grading submitted/ in a sandbox"
+	$(RUN) python -m course_utils.grading autograde "$(UNIT)" $(OPTIONS) || [ $$? = 1 ]
 	@echo "4/5 writing feedback/"
-	$(RUN) nbgrader generate_feedback "$(UNIT)" --force
-	@echo "5/5 writing grades.csv"
-	$(RUN) nbgrader export --to grades.csv --assignment "['$(UNIT)']"
+	$(RUN) python -m course_utils.grading feedback "$(UNIT)"
+	@echo "5/5 writing grades.csv and reports/"
+	$(RUN) python -m course_utils.grading export "$(UNIT)"
 	@cat grades.csv
 
 bench: $(READY)

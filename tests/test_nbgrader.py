@@ -1,7 +1,9 @@
 """nbgrader's own commands work on the labs, from the solution to the table of grades.
 
-Most of the time goes into starting kernels. So of most units one submission is graded, in which exercises are right,
-wrong and left out by turns, and one unit goes through everything: solution, empty lab, and three submissions.
+Most of the time goes into starting kernels. So every lab is generated, and two are graded: one unit goes through
+everything (solution, empty lab, three submissions), and of the project, which is built in another way, one submission
+is graded, in which exercises are right, wrong and left out by turns. That the checks of every unit accept and reject
+what they should is tested without nbgrader: see ``test_exercises.py``, ``test_labs.py`` and ``test_grading.py``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 UNITS = sorted(path.parent.name for path in REPOSITORY.glob("solutions/*/*.ipynb"))
 STUDENTS = ("empty", "partly", "right")
 COMPLETE = "06_gradient_methods"  # the unit that goes through everything
+GRADED = (COMPLETE, "13_project")
+
+GENERATE = """
+import sys
+from nbgrader.apps import NbGraderAPI
+from traitlets.config import PyFileConfigLoader
+
+api = NbGraderAPI(config=PyFileConfigLoader("nbgrader_config.py").load_config())
+assert all(api.generate_assignment(unit, force=True)["success"] for unit in sys.argv[1:])
+"""
 
 
 @dataclass
@@ -30,7 +42,6 @@ class Graded:
     root: Path
     unit: str
     solved: dict[str, set[str]]  # student -> exercises that are solved
-    committed: bytes = b""  # the lab as it lies in the repository
 
     def notebook(self, folder: str) -> nbformat.NotebookNode:
         """The unit's notebook in a folder of the course."""
@@ -103,7 +114,6 @@ def grade(unit: str, students: tuple[str, ...], root: Path) -> Graded:
     exercises = [name.removeprefix("test_") for name in course.points(automatic=True)]
     solved = {"right": set(exercises), "partly": set(exercises[::3]), "empty": set()}
     course.solved = {student: solved[student] for student in students}
-    course.committed = (root / "labs" / unit / f"{unit}.ipynb").read_bytes()
     run_nbgrader(root, "generate_assignment", unit, "--force")
     for student in students:
         lab = answered(course, student, wrong=set(exercises[1::3]) if student == "partly" else set())
@@ -115,7 +125,7 @@ def grade(unit: str, students: tuple[str, ...], root: Path) -> Graded:
     return course
 
 
-@pytest.fixture(scope="module", params=UNITS)
+@pytest.fixture(scope="module", params=GRADED)
 def graded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Graded:
     """A unit, with all submissions graded if it is the one that goes through everything, else one."""
     students = STUDENTS if request.param == COMPLETE else ("partly",)
@@ -141,9 +151,14 @@ def errors(notebook: nbformat.NotebookNode) -> list[str]:
     return [output.ename for output in outputs if output.output_type == "error"]
 
 
-def test_the_lab_in_the_repository_is_the_one_that_nbgrader_generates(graded: Graded) -> None:
-    generated = graded.root / "labs" / graded.unit / f"{graded.unit}.ipynb"
-    assert generated.read_bytes() == graded.committed
+def test_the_labs_in_the_repository_are_those_that_nbgrader_generates(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "nbgrader_config.py", tmp_path)
+    shutil.copytree(REPOSITORY / "solutions", tmp_path / "solutions")
+    done = subprocess.run([sys.executable, "-c", GENERATE, *UNITS], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for unit in UNITS:
+        lab = Path("labs") / unit / f"{unit}.ipynb"
+        assert (tmp_path / lab).read_bytes() == (REPOSITORY / lab).read_bytes(), unit
 
 
 def test_the_solution_passes_nbgraders_validation(validated: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 from nbgrader.converters import GenerateFeedback
 from nbgrader.preprocessors import ClearHiddenTests, GetGrades
-from traitlets import List
+from traitlets import Bool, List
 
 from course_utils.grading import Refused
 from course_utils.grading.gradebook import Course
@@ -57,6 +57,7 @@ def _attribute(tag: str, name: str, value: str) -> bool:
 class Clean(SanitizeHTML):
     """Clean what a student wrote or printed, in cells and outputs."""
 
+    enabled = Bool(True)
     tags = List(list(TAGS))
     attributes = staticmethod(_attribute)
     strip = True

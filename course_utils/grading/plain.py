@@ -141,7 +141,7 @@ def decode(tree: Any, arrays: list[Tensor], descriptions: bool = False) -> Any:
         return _decode(tree, arrays, descriptions, 0)
     except Unreadable:
         raise
-    except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, ImportError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError) as error:
         raise Unreadable(f"no value: {type(error).__name__}") from error
 
 
@@ -160,7 +160,7 @@ def _decode(tree: Any, arrays: list[Tensor], descriptions: bool, depth: int) -> 
         "scalar": lambda: SCALARS[parts[0]](float.fromhex(parts[1])),
         "tensor": lambda: _array(arrays, parts[0]),
         "ndarray": lambda: _array(arrays, parts[0]).numpy(),
-        "sparse": lambda: torch.sparse_coo_tensor(size=_shape(parts[0])),
+        "sparse": lambda: torch.sparse_coo_tensor(size=_shape(parts[0]), check_invariants=True),
         "elsewhere": lambda: torch.empty(_shape(parts[0]), device="meta"),
         "tuple": lambda: tuple(several()),
         "list": several,

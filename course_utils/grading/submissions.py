@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import symtable
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +62,9 @@ def read(data: bytes) -> NotebookNode:
     if type(raw) is not dict or type(raw.get("nbformat")) is not int:
         raise NoNotebook("the file is JSON, but no Jupyter notebook")
     try:
-        notebook = nbformat.reads(json.dumps(raw), as_version=4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of cell ids that are missing or there twice: they mean nothing here
+            notebook = nbformat.reads(json.dumps(raw), as_version=4)
         cells = [_clean(cell) for cell in notebook.cells]
     except Exception:  # nbformat raises whatever comes
         raise NoNotebook("the file is JSON, but no Jupyter notebook") from None
