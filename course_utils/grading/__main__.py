@@ -61,6 +61,7 @@ def main(options: argparse.Namespace) -> int:
 
     try:
         course = Course(options.course)
+        course.lab(options.unit)
         return {"check": check, "autograde": autograde, "status": status, "feedback": feedback, "export": export}[
             options.command
         ](course, options)
@@ -106,7 +107,6 @@ def check(course: Any, options: argparse.Namespace) -> int:
 
 
 def _submitted(course: Any, options: argparse.Namespace) -> dict[str, Path]:
-    course.lab(options.unit)
     submitted = course.submitted(options.unit, options.student)
     if not submitted:
         raise Refused(f"nothing to grade: put submissions at submitted/STUDENT/{options.unit}/{options.unit}.ipynb")
@@ -122,7 +122,6 @@ def autograde(course: Any, options: argparse.Namespace) -> int:
     """Grade what is not graded yet."""
     from course_utils.grading.gradebook import alone
 
-    course.lab(options.unit)
     if not options.no_sandbox and not options.scheduler:
         bubblewrap()
     if options.no_sandbox:
