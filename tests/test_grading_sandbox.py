@@ -318,15 +318,15 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(REPOSITORY / "nbgrader_config.py", root)
     for folder in ("labs", "solutions"):
         shutil.copytree(REPOSITORY / folder / UNIT, root / folder / UNIT)
-    evil = "<img src=x onerror=alert(1)><script>document.title = 'ran'</script>"
+    evil = "<img src=x onerror=\"document.title='ran'\"><script>document.title = 'ran'</script>"
     show = (
         "from IPython.display import HTML, Javascript, display\n"
-        f"display(HTML({evil!r}), Javascript('alert(1)'))\nprint({evil!r})"
+        f"display(HTML({evil!r}), Javascript('document.title = 1'))\nprint({evil!r})"
     )
     wrong = "def relu_backward(inputs, output_gradient, rule=None):\n    return None"
     partly = solved(UNIT, {"saliency", "circle_gradient"}, relu_backward=wrong)
     partly.cells.append(nbformat.v4.new_code_cell(show))
-    partly.cells.append(nbformat.v4.new_markdown_cell(f"My text {evil} <a href='javascript:alert(1)'>link</a>"))
+    partly.cells.append(nbformat.v4.new_markdown_cell(f"My text {evil} <a href='javascript:void(0)'>link</a>"))
     submissions = {
         "right": to_bytes(solved(UNIT, set(lab_of().exercises))),
         "partly": to_bytes(partly),
@@ -402,6 +402,26 @@ def test_feedback_has_hints_and_points_and_nothing_that_runs(course: Path) -> No
     assert "BEGIN HIDDEN TESTS" not in page and "seed=" not in page
     body = page[page.index("<body") :]
     assert "<script" not in body and "onerror" not in re.sub(r"&lt;.*?&gt;", "", body) and "javascript:" not in body
+
+
+def title_in_a_browser(page: Path, profile: Path) -> str:
+    """The title of a page after its scripts have run, in headless Chromium."""
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={profile}"]
+    done = subprocess.run([*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120)
+    return re.search(r"<title>(.*?)</title>", done.stdout)[1]
+
+
+@pytest.mark.browser
+def test_scripts_in_outputs_run_in_plain_feedback_and_not_in_ours(course: Path, tmp_path: Path) -> None:
+    page = Path("feedback") / "partly" / UNIT / f"{UNIT}.html"
+    run_command(course, "feedback", UNIT, "--student", "partly")
+    assert title_in_a_browser(course / page, tmp_path / "ours") == UNIT
+    plain = tmp_path / "plain"
+    shutil.copytree(course, plain)
+    command = [sys.executable, "-m", "nbgrader", "generate_feedback", UNIT, "--student", "partly", "--force"]
+    subprocess.run(command, cwd=plain, check=True, capture_output=True)
+    assert title_in_a_browser(plain / page, tmp_path / "theirs") == "ran"
 
 
 def test_export_writes_the_tables_and_a_picture(course: Path) -> None:
