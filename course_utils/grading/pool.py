@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -44,12 +45,12 @@ def here(jobs: Iterable[tuple[str, Job]], workers: int) -> Iterator[tuple[str, J
     running: dict[Future[Result], tuple[str, Job]] = {}
     broke = False
     with _one_thread_each():
-        pool = ProcessPoolExecutor(workers, context)
+        pool = ProcessPoolExecutor(workers, context, _end_with_the_run)
         try:
             while True:
                 if broke and not running:
                     pool.shutdown(wait=False)
-                    pool, broke = ProcessPoolExecutor(workers, context), False
+                    pool, broke = ProcessPoolExecutor(workers, context, _end_with_the_run), False
                 while not broke and len(running) < 2 * workers:
                     student, job = next(waiting, ("", None))
                     if job is None:
@@ -70,11 +71,23 @@ def here(jobs: Iterable[tuple[str, Job]], workers: int) -> Iterator[tuple[str, J
 
 def _by_itself(job: Job, context: Any) -> Result:
     """Do a job, in the middle of which a process broke down, in a process of its own."""
-    with ProcessPoolExecutor(1, context) as pool:
+    with ProcessPoolExecutor(1, context, _end_with_the_run) as pool:
         try:
             return pool.submit(attempt, job).result()
         except BrokenProcessPool:
             return broken(job, "the process that judged it broke down, twice")
+
+
+def _end_with_the_run() -> None:
+    """See to it that this process, and so its sandbox, ends when the run has been killed: nobody else would end it."""
+    run = multiprocessing.parent_process()
+    if run is not None:
+
+        def wait_and_end() -> None:
+            run.join()
+            os._exit(1)
+
+        threading.Thread(target=wait_and_end, daemon=True).start()
 
 
 class _one_thread_each:
