@@ -208,6 +208,8 @@ def alone(course: Course) -> Iterator[None]:
         file.truncate()
         file.write(str(os.getpid()))
         file.flush()
+        for half in folder.glob(f"*/results/.*.json.{'?' * 8}"):  # from a run that was killed while it wrote
+            half.unlink()
         yield
 
 
