@@ -221,7 +221,8 @@ def alone(course: Course) -> Iterator[None]:
 def restored(data: bytes, lab: Lab) -> NotebookNode:
     """Return a submission whose cells have the metadata of the lab again, each with its place in the submission.
 
-    Of several cells of one name the last one keeps it. Outputs stay, but for large ones.
+    Of several cells of one name the last one keeps it. Graded cells that are gone come back, each after the one before
+    it. Outputs stay, but for large ones.
     """
     notebook = read(data)
     last = {grade_id(cell): n for n, cell in enumerate(notebook.cells)}
@@ -234,7 +235,25 @@ def restored(data: bytes, lab: Lab) -> NotebookNode:
         cell.metadata[PLACE] = n
         if output_size(cell) > LARGE_OUTPUT:
             cell.outputs = [nbformat.v4.new_output("stream", name="stderr", text="[more output than is kept]\n")]
+    _bring_back(notebook, lab)
     return notebook
+
+
+def _bring_back(notebook: NotebookNode, lab: Lab) -> None:
+    """Add the graded cells of the lab that are gone: a check that is nowhere can't be given its points."""
+    place = {name: n for n, cell in enumerate(notebook.cells) if (name := grade_id(cell))}
+    used = {cell.get("id") for cell in notebook.cells}
+    before = -1
+    for name, given in lab.known.items():
+        if name not in place and (role(given).get("grade") or role(given).get("task")):
+            cell = copy.deepcopy(given)
+            if notebook.nbformat_minor < 5:
+                cell.pop("id", None)
+            elif cell.get("id") in used:
+                cell.id = f"{cell.id[:50]}-again"
+            notebook.cells.insert(before + 1, cell)
+            place = {other: n + (n > before) for other, n in place.items()} | {name: before + 1}
+        before = place.get(name, before)
 
 
 def check_outputs(verdict: dict[str, Any]) -> list[Output]:
@@ -333,7 +352,6 @@ def record(course: Course, unit: str, student: str, lab: Lab, data: bytes, resul
     recorder.force = True
     course.folders.assignment_id, course.folders.student_id, course.folders.notebook_id = unit, student, unit
     try:
-        recorder.config.OverwriteCells.add_missing_cells = True
         recorder.record(restored(data, lab), result)
     except (Exception, SystemExit) as error:
         raise Refused(f"nbgrader can't record {student}: {type(error).__name__}: {error}") from error
