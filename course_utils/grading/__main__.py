@@ -160,7 +160,7 @@ def _grade_all(course: Any, options: argparse.Namespace, submitted: dict[str, Pa
     lab = course.lab(unit)[0]
     bar = tqdm(total=len(submitted), unit="submission", desc=unit, file=sys.stderr, smoothing=0.1)
 
-    def write_down(student: str, data: bytes, result: dict[str, Any]) -> None:
+    def write_down(student: str, data: bytes, result: dict[str, Any], anew: bool) -> None:
         bar.update()
         if result["error"]:
             failed.append(student)
@@ -168,12 +168,12 @@ def _grade_all(course: Any, options: argparse.Namespace, submitted: dict[str, Pa
             return
         with tqdm.external_write_mode(file=sys.stdout):
             _tell(student, [*(Problem(**problem) for problem in result["problems"])])
-        if not is_recorded(course, unit, student, result):
-            try:
+        try:
+            if anew or not is_recorded(course, unit, student, result):
                 record(course, unit, student, lab, data, result)
-            except Refused as error:
-                failed.append(student)
-                tqdm.write(f"  {student}: NOT GRADED: {error}", file=sys.stdout)
+        except Refused as error:
+            failed.append(student)
+            tqdm.write(f"  {student}: NOT GRADED: {error}", file=sys.stdout)
 
     def to_do() -> Iterator[tuple[str, Any]]:
         for student, job, result in _jobs(course, options, submitted, state):
@@ -182,7 +182,7 @@ def _grade_all(course: Any, options: argparse.Namespace, submitted: dict[str, Pa
                 bar.update()
                 tqdm.write(f"  {student}: NOT GRADED: there is no {unit}.ipynb", file=sys.stdout)
             elif result is not None:
-                write_down(student, job.submission, result)
+                write_down(student, job.submission, result, anew=False)
             else:
                 state.forget(student)
                 yield student, job
@@ -191,7 +191,7 @@ def _grade_all(course: Any, options: argparse.Namespace, submitted: dict[str, Pa
     with bar:
         for student, job, result in done:
             state.keep(student, result)
-            write_down(student, job.submission, result)
+            write_down(student, job.submission, result, anew=True)
     unprotected = " WITHOUT A SANDBOX" if options.no_sandbox else ""
     print(f"{unit}: {len(submitted) - len(failed)} of {len(submitted)} submissions graded{unprotected}.")
     return int(bool(failed))
