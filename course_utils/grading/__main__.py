@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 import warnings
@@ -80,6 +81,10 @@ def _problems(course: Any, unit: str, folder: Path) -> list[Problem]:
     path = folder / f"{unit}.ipynb"
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())
     beside = extra_files([name for name in files if ".ipynb_checkpoints" not in name], unit)
+    try:
+        course.stamp(folder)
+    except Refused as error:
+        beside.append(Problem("", "no time", str(error)))
     if not path.is_file():
         return [Problem("", "unreadable", f"there is no {path.name}"), *beside]
     try:
@@ -204,7 +209,7 @@ def _grade_all(course: Any, options: argparse.Namespace, submitted: dict[str, Pa
 
 def status(course: Any, options: argparse.Namespace) -> int:
     """Say who is graded, and who is not."""
-    from course_utils.grading.gradebook import State, is_recorded
+    from course_utils.grading.gradebook import State
 
     state, waiting = State(course, options.unit), 0
     points = course.points(options.unit)
@@ -212,14 +217,8 @@ def status(course: Any, options: argparse.Namespace) -> int:
     submitted = _submitted(course, options)
     for student, folder in submitted.items():
         result = state.result(student)
-        text = "not graded yet"
-        if result and result["error"]:
-            text = f"NOT GRADED: {result['error']}"
-        elif result and not is_recorded(course, options.unit, student, result):
-            text = "judged, and not yet in the gradebook: run autograde again"
-        elif result and _changed_since(course, options.unit, student, folder):
-            text = "handed in again since it was graded"
-        elif result:
+        text = _why_not_graded(course, options.unit, student, folder, result)
+        if not text:
             right = sum(checks[f"test_{name}"] for name, verdict in result["verdicts"].items() if verdict["right"])
             text = f"graded: {right:g} of {sum(checks.values()):g} points by checks"
             text += "" if result.get("sandboxed", True) else ", WITHOUT A SANDBOX"
@@ -232,10 +231,22 @@ def status(course: Any, options: argparse.Namespace) -> int:
     return int(waiting > 0)
 
 
-def _changed_since(course: Any, unit: str, student: str, folder: Path) -> bool:
+def _why_not_graded(course: Any, unit: str, student: str, folder: Path, result: dict[str, Any] | None) -> str:
+    """Return why a submission is not graded as it lies there; "" if it is."""
+    from course_utils.grading.gradebook import is_recorded
+
+    if result is None:
+        return "not graded yet"
     path = folder / f"{unit}.ipynb"
-    graded = course.autograded(unit, student)
-    return path.is_file() and graded.is_file() and path.stat().st_mtime > graded.stat().st_mtime
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != result.get("submission"):
+        return "handed in again since it was graded"
+    if result["error"]:
+        return f"NOT GRADED: {result['error']}"
+    try:
+        recorded = is_recorded(course, unit, student, result)
+    except Refused as error:
+        return f"NOT GRADED: {error}"
+    return "" if recorded else "judged, and not yet in the gradebook: run autograde again"
 
 
 def feedback(course: Any, options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from nbgrader.preprocessors import (
     OverwriteKernelspec,
     SaveAutoGrades,
 )
+from nbgrader.utils import parse_utc
 
 from course_utils.grading import Refused
 from course_utils.grading.submissions import (
@@ -85,6 +87,20 @@ class Course:
             for student, path in by_student.items()
             if fnmatch.fnmatchcase(student, pattern) and student not in excluded
         }
+
+    def stamp(self, folder: Path) -> datetime | None:
+        """Return when a submission was handed in, in UTC, as its ``timestamp.txt`` says; None where it says nothing.
+
+        Raises:
+            Refused: it says something else.
+        """
+        try:
+            text = (folder / "timestamp.txt").read_text().strip()
+            return parse_utc(text) if text else None
+        except FileNotFoundError:
+            return None
+        except (ValueError, OverflowError, OSError):
+            raise Refused("timestamp.txt holds no time that can be read") from None
 
     def lab(self, unit: str) -> tuple[Lab, bytes]:
         """Return the lab as it was given out, and its bytes.
@@ -345,8 +361,9 @@ def record(course: Course, unit: str, student: str, lab: Lab, data: bytes, resul
         result: from :func:`~course_utils.grading.judge.grade`, without an error.
 
     Raises:
-        Refused: nbgrader could not do it; the message is nbgrader's.
+        Refused: its ``timestamp.txt`` holds no time; or nbgrader could not do it, and the message is nbgrader's.
     """
+    course.stamp(course.path(course.folders.submitted_directory, student, unit))
     shutil.rmtree(course.autograded(unit, student).parent, ignore_errors=True)
     recorder = _Recorder(coursedir=course.folders, parent=course.app)
     recorder.force = True
@@ -382,12 +399,19 @@ def settle(course: Course, unit: str, student: str, result: dict[str, Any]) -> N
 
 
 def is_recorded(course: Course, unit: str, student: str, result: dict[str, Any]) -> bool:
-    """Whether gradebook and ``autograded/`` hold just this result."""
+    """Whether gradebook and ``autograded/`` hold just this result, and when it was handed in.
+
+    Raises:
+        Refused: its ``timestamp.txt`` holds no time.
+    """
+    stamp = course.stamp(course.path(course.folders.submitted_directory, student, unit))
     try:
         notebook = json.loads(course.autograded(unit, student).read_text(encoding="utf-8"))
         if notebook["metadata"]["grading"]["digest"] != result["digest"]:
             return False
         with course.gradebook() as gradebook:
+            if stamp not in (None, gradebook.find_submission(unit, student).timestamp):
+                return False
             grades = gradebook.find_submission_notebook(unit, unit, student).grades
             scores = {grade.name: grade.auto_score for grade in grades}
     except (OSError, ValueError, KeyError, TypeError, MissingEntry):

@@ -66,6 +66,11 @@ class Job:
     pictures: bool = False
 
     @cached_property
+    def handed_in(self) -> str:
+        """A name for the bytes of the submission."""
+        return hashlib.sha256(self.submission).hexdigest()
+
+    @cached_property
     def digest(self) -> str:
         """A name for all that the result depends on."""
         what = [self.unit, self.seed, asdict(self.limits), self.wrapped, self.pictures, course_version()]
@@ -181,7 +186,7 @@ def grade(job: Job) -> dict[str, Any]:
     """Run a submission, and judge its exercises.
 
     Returns:
-        JSON: "digest"; "error" (why it can't be graded, or None); "problems" (of
+        JSON: "digest"; "submission" (a name for its bytes); "error" (why it can't be graded, or None); "problems" (of
         :class:`~course_utils.grading.submissions.Problem`); "outputs", by the cell's place in the submission, of the
         cells that were run; "verdicts", by exercise: "right", "kind" (right, wrong, unsolved, missing, crash, time,
         memory, gone), "message", "mistake"; "seconds"; "sandboxed".
@@ -191,7 +196,8 @@ def grade(job: Job) -> dict[str, Any]:
         Gone: the sandbox does not start.
     """
     begun = time.monotonic()
-    result: dict[str, Any] = {"digest": job.digest, "error": None, "problems": [], "outputs": {}, "verdicts": {}}
+    result: dict[str, Any] = {"digest": job.digest, "submission": job.handed_in, "error": None}
+    result |= {"problems": [], "outputs": {}, "verdicts": {}}
     try:
         notebook = read(job.submission)
     except NoNotebook as error:

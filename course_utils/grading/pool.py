@@ -28,7 +28,8 @@ def attempt(job: Job) -> Result:
 
 def broken(job: Job, why: str) -> Result:
     """Return the result of a job that could not be done."""
-    return {"digest": job.digest, "error": why, "problems": [], "outputs": {}, "verdicts": {}, "unfinished": True}
+    names = {"digest": job.digest, "submission": job.handed_in}
+    return {**names, "error": why, "problems": [], "outputs": {}, "verdicts": {}, "unfinished": True}
 
 
 def here(jobs: Iterable[tuple[str, Job]], workers: int) -> Iterator[tuple[str, Job, Result]]:

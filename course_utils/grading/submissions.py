@@ -34,7 +34,7 @@ class Problem:
     Args:
         cell: the cell's grade_id, or "cell N" with N from 1, or "" for the whole file.
         kind: "unreadable", "other unit", "missing", "duplicate", "altered", "other type", "stripped", "large output",
-            "no Python" or "extra file".
+            "no Python", "no time" or "extra file".
         text: in words.
     """
 
