@@ -163,6 +163,8 @@ def _grade_all(course: Any, options: argparse.Namespace, submitted: dict[str, Pa
 
     unit, state, failed = options.unit, State(course, options.unit), []
     lab = course.lab(unit)[0]
+    for student, folder in submitted.items():
+        _tell(student, _problems(course, unit, folder))
     bar = tqdm(total=len(submitted), unit="submission", desc=unit, file=sys.stderr, smoothing=0.1)
 
     def write_down(student: str, data: bytes, result: dict[str, Any], anew: bool) -> None:
@@ -171,8 +173,6 @@ def _grade_all(course: Any, options: argparse.Namespace, submitted: dict[str, Pa
             failed.append(student)
             tqdm.write(f"  {student}: NOT GRADED: {result['error']}", file=sys.stdout)
             return
-        with tqdm.external_write_mode(file=sys.stdout):
-            _tell(student, [*(Problem(**problem) for problem in result["problems"])])
         try:
             if anew or not is_recorded(course, unit, student, result):
                 record(course, unit, student, lab, data, result)
