@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -183,7 +184,7 @@ def _read(tree: Any, arrays: list[torch.Tensor]) -> Any:
 
 
 def grade(job: Job) -> dict[str, Any]:
-    """Run a submission, and judge its exercises.
+    """Run a submission, and judge its exercises; of several threads one after the other, as there is one sandbox.
 
     Returns:
         JSON: "digest"; "submission" (a name for its bytes); "error" (why it can't be graded, or None); "problems" (of
@@ -195,6 +196,11 @@ def grade(job: Job) -> dict[str, Any]:
         NoSandbox: bubblewrap is missing.
         Gone: the sandbox does not start.
     """
+    with _ONE_AT_A_TIME:
+        return _grade(job)
+
+
+def _grade(job: Job) -> dict[str, Any]:
     begun = time.monotonic()
     result: dict[str, Any] = {"digest": job.digest, "submission": job.handed_in, "error": None}
     result |= {"problems": [], "outputs": {}, "verdicts": {}}
@@ -282,6 +288,7 @@ def _form(output: Any) -> Output | None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _WARM: dict[str, tuple[Sandbox, Judge]] = {}
+_ONE_AT_A_TIME = threading.Lock()  # a worker of Dask may have several threads
 
 
 def _warm(job: Job, lab: Lab) -> tuple[Sandbox, Judge]:

@@ -122,7 +122,8 @@ def on_cluster(jobs: Iterable[tuple[str, Job]], address: str) -> Iterator[tuple[
         address: of the scheduler.
 
     Raises:
-        Unsuitable: dask.distributed is not installed, nobody answers, or a worker can't do the jobs.
+        Unsuitable: dask.distributed is not installed, nobody answers, or a worker can't do the jobs; what other ones
+            have done by then was yielded.
     """
     try:
         from distributed import Client, as_completed
@@ -140,14 +141,14 @@ def on_cluster(jobs: Iterable[tuple[str, Job]], address: str) -> Iterator[tuple[
 
         def refill() -> None:
             nonlocal checked
-            while len(held) < 3 * max(1, len(client.scheduler_info(n_workers=-1)["workers"])):
+            while len(held) < 3 * max(1, len(client.nthreads())):
                 student, job = next(waiting, ("", None))
                 if job is None:
                     return
                 if not checked:
                     _check_workers(client, job.wrapped)
                     checked = True
-                future = client.submit(attempt, job, pure=False, retries=TRIES)
+                future = client.submit(_attempt_as, course_version(), job, pure=False, retries=TRIES)
                 held[future.key] = student, job
                 done.add(future)
 
@@ -156,10 +157,18 @@ def on_cluster(jobs: Iterable[tuple[str, Job]], address: str) -> Iterator[tuple[
             future = next(done)
             student, job = held.pop(future.key)
             try:
-                yield student, job, future.result()
+                result = future.result()
             except Exception as error:  # Dask has given it up: too many workers died over it
-                yield student, job, broken(job, f"the cluster gave it up: {type(error).__name__}: {error}")
+                result = broken(job, f"the cluster gave it up: {type(error).__name__}: {error}")
+            if result is None:
+                raise Unsuitable(f"a worker that came later has another version of the course than {course_version()}")
+            yield student, job, result
             refill()
+
+
+def _attempt_as(version: str, job: Job) -> Result | None:
+    """Return the result of a job; None where the course has another version."""
+    return attempt(job) if course_version() == version else None
 
 
 def _check_workers(client: Any, wrapped: bool) -> None:
