@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +17,7 @@ from course_utils.grading.judge import Job, course_version, grade
 
 Result = dict[str, Any]
 TRIES = 3  # at a job whose worker was lost
+PATIENCE = 60.0  # seconds that a cluster may have no workers
 
 
 def attempt(job: Job) -> Result:
@@ -122,8 +124,8 @@ def on_cluster(jobs: Iterable[tuple[str, Job]], address: str) -> Iterator[tuple[
         address: of the scheduler.
 
     Raises:
-        Unsuitable: dask.distributed is not installed, nobody answers, or a worker can't do the jobs; what other ones
-            have done by then was yielded.
+        Unsuitable: dask.distributed is not installed, nobody answers (any more), or a worker can't do the jobs; what
+            was done by then was yielded.
     """
     try:
         from distributed import Client, as_completed
@@ -136,12 +138,12 @@ def on_cluster(jobs: Iterable[tuple[str, Job]], address: str) -> Iterator[tuple[
     with client:
         waiting = iter(jobs)
         held: dict[str, tuple[str, Job]] = {}
-        done = as_completed(with_results=False)
+        done = as_completed(loop=client.loop)
         checked = False
 
         def refill() -> None:
             nonlocal checked
-            while len(held) < 3 * max(1, len(client.nthreads())):
+            while len(held) < 3 * max(1, _count_workers(client)):
                 student, job = next(waiting, ("", None))
                 if job is None:
                     return
@@ -154,16 +156,37 @@ def on_cluster(jobs: Iterable[tuple[str, Job]], address: str) -> Iterator[tuple[
 
         refill()
         while held:
+            _wait(client, done)
             future = next(done)
             student, job = held.pop(future.key)
             try:
                 result = future.result()
-            except Exception as error:  # Dask has given it up: too many workers died over it
+            except Exception as error:  # Dask has given it up: too many workers died over it, or the scheduler has gone
+                _count_workers(client)
                 result = broken(job, f"the cluster gave it up: {type(error).__name__}: {error}")
             if result is None:
                 raise Unsuitable(f"a worker that came later has another version of the course than {course_version()}")
             yield student, job, result
             refill()
+
+
+def _count_workers(client: Any) -> int:
+    try:
+        return len(client.nthreads())
+    except OSError:
+        raise Unsuitable("the scheduler has gone: start it, and run the same command again to go on") from None
+
+
+def _wait(client: Any, done: Any) -> None:
+    """Wait until a job is done."""
+    looked, seen = time.monotonic(), time.monotonic()
+    while not done.has_ready():
+        time.sleep(0.02)
+        now = time.monotonic()
+        if now - looked > 1:
+            looked, seen = now, now if _count_workers(client) else seen
+            if now - seen > PATIENCE:
+                raise Unsuitable("the cluster has no workers left: start some, and run the same command again to go on")
 
 
 def _attempt_as(version: str, job: Job) -> Result | None:
