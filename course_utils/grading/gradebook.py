@@ -346,7 +346,7 @@ class _Recorder(Autograde):
         output, resources = self.exporter.from_notebook_node(self.submission, resources=resources)
         nbgrader = resources["nbgrader"]
         path = Path(self._format_dest(nbgrader["assignment"], nbgrader["student"])) / f"{nbgrader['notebook']}.ipynb"
-        write_whole(path, output.encode())
+        write_whole(path, output.encode(), int(str(self.permissions), 8))
 
 
 def record(course: Course, unit: str, student: str, lab: Lab, data: bytes, result: dict[str, Any]) -> None:
@@ -364,7 +364,9 @@ def record(course: Course, unit: str, student: str, lab: Lab, data: bytes, resul
         Refused: its ``timestamp.txt`` holds no time; or nbgrader could not do it, and the message is nbgrader's.
     """
     course.stamp(course.path(course.folders.submitted_directory, student, unit))
-    shutil.rmtree(course.autograded(unit, student).parent, ignore_errors=True)
+    notebook = course.autograded(unit, student)
+    notebook.unlink(missing_ok=True)  # first, as where it stands, all of it counts as written
+    shutil.rmtree(notebook.parent, ignore_errors=True)
     recorder = _Recorder(coursedir=course.folders, parent=course.app)
     recorder.force = True
     course.folders.assignment_id, course.folders.student_id, course.folders.notebook_id = unit, student, unit
