@@ -205,6 +205,8 @@ class Submission:
     """
 
     def __init__(self, main: socket.socket, control: socket.socket, sandbox: Sandbox) -> None:
+        for end in (main, control):
+            end.settimeout(sandbox.limits.call)  # for sending, to somebody who may not read
         self._main = main
         self._steps = Channel(main)
         self._control = control
@@ -253,6 +255,7 @@ class Submission:
     @contextlib.contextmanager
     def _step(self, message: dict[str, Any]) -> Iterator[Channel]:
         ours, theirs = connection()
+        ours.settimeout(self._sandbox.limits.call)
         try:
             self._steps.send(message, files=(theirs.fileno(),))
         except (Closed, OSError) as error:
@@ -287,9 +290,7 @@ class Submission:
         """
         left = min(seconds, self._until - time.monotonic())
         try:
-            message, arrays, files = step.receive(max(left, 0.0))
-            if files:
-                raise Gone("files came")
+            message, arrays, _ = step.receive(max(left, 0.0))
             return message, arrays
         except TooLate:
             self._kill()
@@ -356,8 +357,14 @@ class Answers:
         Raises:
             Died, TooLate, MemoryError, Gone: as :meth:`Submission.cell`.
         """
-        with contextlib.suppress(Closed):  # then what it said before it died comes, or nothing
+        try:
             self._step.send(message, arrays)
+        except Closed:  # then what it said before it died comes, or nothing
+            pass
+        except TooLate:
+            self.dead = True
+            self._submission._kill()
+            raise
         return self._listen()
 
     def _listen(self) -> tuple[dict[str, Any], list[Tensor]]:

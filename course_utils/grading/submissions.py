@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 LARGEST_FILE = 256 * 2**20  # bytes
 LARGE_OUTPUT = 2 * 2**20  # characters of a cell's outputs
+MOST_CODE = 2**20  # characters of all code cells: Python takes its time to read them
 ANYTHING = {"exec", "eval", "globals", "locals", "vars", "get_ipython", "__main__", "__import__", "setattr", "getattr"}
 
 Output = dict[str, Any]  # of a cell, in nbformat's form
@@ -62,12 +63,16 @@ def read(data: bytes) -> NotebookNode:
     if type(raw) is not dict or type(raw.get("nbformat")) is not int:
         raise NoNotebook("the file is JSON, but no Jupyter notebook")
     try:
+        text = json.dumps(raw, ensure_ascii=False).encode(errors="replace").decode()  # half characters: question marks
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of cell ids that are missing or there twice: they mean nothing here
-            notebook = nbformat.reads(json.dumps(raw), as_version=4)
+            notebook = nbformat.reads(text, as_version=4)
         cells = [_clean(cell) for cell in notebook.cells]
     except Exception:  # nbformat raises whatever comes
         raise NoNotebook("the file is JSON, but no Jupyter notebook") from None
+    code = sum(len(cell.source) for cell in cells if cell.cell_type == "code")
+    if code > MOST_CODE:
+        raise NoNotebook(f"its code cells have {code / 2**20:.1f} million characters; no more than 1 are read")
     notebook.cells = cells
     return notebook
 
