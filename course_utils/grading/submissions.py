@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -44,6 +45,22 @@ class Problem:
     text: str
 
 
+def handed_in(folder: Path, unit: str) -> bytes:
+    """Return the bytes of the notebook in the folder that a student handed in.
+
+    Raises:
+        NoNotebook: there is none, it is too large, or a link is there, which may lead to the work of somebody else.
+    """
+    path = folder / f"{unit}.ipynb"
+    for place in (folder, *folder.rglob("*")):
+        if place.is_symlink():
+            raise NoNotebook(f"{place.name[:100]} is a link to another place: nothing is taken from there")
+    if not path.is_file():
+        raise NoNotebook(f"there is no {path.name}")
+    with path.open("rb") as file:
+        return file.read(LARGEST_FILE + 1)
+
+
 def read(data: bytes) -> NotebookNode:
     """Return the notebook, in nbformat 4.
 
@@ -51,7 +68,7 @@ def read(data: bytes) -> NotebookNode:
         NoNotebook: it is none.
     """
     if len(data) > LARGEST_FILE:
-        raise NoNotebook(f"the file has {len(data) / 2**20:.0f} MB; no more than {LARGEST_FILE // 2**20} are read")
+        raise NoNotebook(f"the file has more than {LARGEST_FILE // 2**20} MB, and no more are read")
     if not data.strip():
         raise NoNotebook("the file is empty")
     try:
