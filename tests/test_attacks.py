@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attacks
 import nbformat
 import pytest
-
-import attacks
 from attacks import HONEST, OTHER_UNIT, UNIT, Attack, cells, escape, flood, forge, gain, read
+from attacks.course import command, make_course, scores, student_of
+
 from course_utils.grading import judge
 from course_utils.grading.bubblewrap import Limits
 from course_utils.grading.judge import Job, grade
@@ -82,7 +79,7 @@ def check_result(result: dict[str, Any], data: bytes) -> None:
     """A result can be written, has outputs of nbformat's form, and no secrets."""
     text = json.dumps(result, ensure_ascii=False)
     assert text.encode().decode() == text
-    assert not any(mark in text for mark in LEAKED), text[text.find("SECRET") : ][:300]
+    assert not any(mark in text for mark in LEAKED), text[text.find("SECRET") :][:300]
     assert len(text) < 40 * 2**20
     notebook = nbformat.v4.new_notebook()
     for outputs in result["outputs"].values():
@@ -146,60 +143,16 @@ def test_names_are_unique_and_there_are_enough() -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def student_of(attack: Attack) -> str:
-    return attack.name.replace(" ", "-")
-
-
-def make_course(root: Path) -> None:
-    """A course with the cut unit, its assignment made by nbgrader, and all attacks by the folder handed in."""
-    shutil.copy(attacks.REPOSITORY / "nbgrader_config.py", root)
-    solution = root / "solutions" / UNIT / f"{UNIT}.ipynb"
-    solution.parent.mkdir(parents=True)
-    solution.write_text(json.dumps(attacks.cut(UNIT, "solutions")))
-    command = [sys.executable, "-m", "nbgrader", "generate_assignment", UNIT, "--force"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for student, solved in cells.HONEST_STUDENTS.items():
-        hand_in(root, student, Attack(student, "", answers=solved))
-    for beside in cells.SUBMISSIONS:
-        beside.put(hand_in(root, student_of(beside.attack), beside.attack), root)
-
-
-def hand_in(root: Path, student: str, attack: Attack) -> Path:
-    folder = root / "submitted" / student / attack.unit
-    folder.mkdir(parents=True)
-    (folder / f"{attack.unit}.ipynb").write_bytes(attack.submission())
-    return folder
-
-
-def command(root: Path, *arguments: str) -> int:
-    from course_utils.grading.__main__ import arguments as parser
-    from course_utils.grading.__main__ import main
-
-    options: argparse.Namespace = parser().parse_args([*arguments, UNIT, "--course", str(root)])
-    return main(options)
-
-
-def scores(root: Path) -> dict[str, dict[str, float]]:
-    from nbgrader.api import Gradebook
-
-    with Gradebook(f"sqlite:///{root / 'gradebook.db'}") as gradebook:
-        return {
-            submission.student_id: {
-                grade.name: (grade.score, grade.max_score) for grade in submission.notebooks[0].grades
-            }
-            for submission in gradebook.assignment_submissions(UNIT)
-        }
-
-
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     judge.close()
     root = tmp_path_factory.mktemp("commands")
-    make_course(root)
+    make_course(root, cells.SUBMISSIONS)
     assert command(root, "check") == 1
     assert command(root, "autograde", "--workers", "1", "--call", "4", "--cell", "6") == 1
-    assert command(root, "feedback") == 0
+    assert command(root, "feedback", "--student", "a[ln]*") == 0
+    assert command(root, "feedback", "--student", "attachments*") == 0
+    assert command(root, "feedback", "--student", "link*") == 2  # there is nothing that is graded
     assert command(root, "export") == 0
     return root
 

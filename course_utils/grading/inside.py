@@ -374,10 +374,12 @@ class Runner:
         if os.getpid() != this:  # the cell has forked, and this is its copy
             os._exit(0)
         self.clean_up({copy})
+        with contextlib.suppress(OSError):
+            os.kill(copy, signal.SIGKILL)
+            os.waitpid(copy, 0)
+        self.announce()
         with contextlib.suppress(Closed, Unreadable):
             channel.send({"outputs": outputs})
-        os.kill(copy, signal.SIGKILL)
-        os.waitpid(copy, 0)
 
     def answer(self, name: str, channel: Channel) -> None:
         """Answer calls in a copy of this process, and wait for its end."""

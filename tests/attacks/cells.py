@@ -143,7 +143,6 @@ def _config(folder: Path, root: Path) -> None:
         f"open({str(root / 'attacked')!r}, 'w')\n"
     )
     (folder / "gradebook.db").write_bytes(b"SQLite format 3\x00")
-    (folder / "timestamp.txt").write_text("not a time\n")
 
 
 def _linked(target: str) -> Callable[[Path, Path], None]:
@@ -157,6 +156,10 @@ def _linked(target: str) -> Callable[[Path, Path], None]:
 
 def _link_beside(folder: Path, root: Path) -> None:
     (folder / "notes.txt").symlink_to(root / "gradebook.db")
+
+
+def _no_time(folder: Path, root: Path) -> None:
+    (folder / "timestamp.txt").write_text("half past never\n")
 
 
 def _strange_files(folder: Path, root: Path) -> None:
@@ -187,12 +190,15 @@ SUBMISSIONS = (
     Beside(_By("modules beside the notebook", "modules called torch and course_utils come along"), _modules),
     Beside(_By("settings beside the notebook", "nbgrader's settings and a gradebook come along"), _config),
     Beside(_By("strange files beside the notebook", "names of files that are no text"), _strange_files),
+    Beside(_By("time that is none", "the time at which it was handed in is no time"), _no_time, graded=False),
     Beside(_By("link to the solution", "the notebook is a link to the solution"), _linked("solutions"), graded=False),
     Beside(
         _By("link to a classmate", "the notebook is a link to somebody else's"),
         _linked("submitted/ann"),
         graded=False,
     ),
-    Beside(_By("link to the gradebook", "beside it lies a link, so that feedback brings it along"), _link_beside, False),
+    Beside(
+        _By("link to the gradebook", "beside it lies a link, so that feedback brings it along"), _link_beside, False
+    ),
 )
 HONEST_STUDENTS = {"ann": answers(Attack.unit), "zoe": {}}  # everything right; one exercise

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from . import PLACES, UNIT, Attack, answers, function
 
-_HEAD = f"places = {PLACES}\nimport contextlib, ctypes, os, signal, sys, time\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+_HEAD = (
+    f"places = {PLACES}\nimport contextlib, ctypes, os, signal, sys, time\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+)
 
 ATTACKS = (
     Attack(
@@ -207,7 +209,10 @@ resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
         "recursion without end",
         "the stack is used up, with a limit of a thousand million",
         "import sys\nsys.setrecursionlimit(10**9)\ndef down(*a):\n    return down(*a)",
-        {"saliency": function("saliency", "return down()"), "circle_gradient": function("circle_gradient", "return down()")},
+        {
+            "saliency": function("saliency", "return down()"),
+            "circle_gradient": function("circle_gradient", "return down()"),
+        },
     ),
     Attack(
         "system calls of Python patched",

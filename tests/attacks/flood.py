@@ -52,7 +52,10 @@ def _version_3(notebook: Notebook) -> bytes:
 
 
 def _half_characters(notebook: Notebook) -> None:
-    insert(notebook, "class Odd:\n    def __repr__(self):\n        return '\\udcff\\ud800\\x00'\nprint('\\ud800\\x00')\nOdd()")
+    insert(
+        notebook,
+        "class Odd:\n    def __repr__(self):\n        return '\\udcff\\ud800\\x00'\nprint('\\ud800\\x00')\nOdd()",
+    )
     notebook["cells"][0]["metadata"]["\ud800"] = "\udfff"
     insert(notebook, "raise ValueError('\ud800\x00')")
 
@@ -93,7 +96,10 @@ class Evil(Exception, metaclass=Meta):
     __repr__ = __hash__ = __getattr__ = __str__
 raise Evil()
 """,
-        {"saliency": function("saliency", "raise Evil()"), "circle_gradient": function("circle_gradient", "return Evil()")},
+        {
+            "saliency": function("saliency", "raise Evil()"),
+            "circle_gradient": function("circle_gradient", "return Evil()"),
+        },
     ),
     Attack(
         "message of 100 MB",
@@ -113,7 +119,7 @@ raise Evil()
     Attack(
         "memory",
         "a cell and an answer take all the memory that there is",
-        "hold = []\nwhile True:\n    hold.append(bytearray(2**28))\n    hold[-1][::4096] = b'x' * len(hold[-1][::4096])",
+        "hold = []\nwhile True:\n    hold.append(bytearray(2**28))\n    hold[-1][::4096] = bytes([1]) * 2**16",
         {"saliency": function("saliency", "return torch.ones(2**34)")},
     ),
     Attack(
@@ -134,6 +140,7 @@ time.sleep(100)
         "fork bomb",
         "processes that start processes",
         "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass",
+        ruins=True,
     ),
     Attack(
         "folders filled",
@@ -202,7 +209,9 @@ os.set_blocking(2, True)
         "numbers for which arithmetic takes for ever",
         "from fractions import Fraction",
         {
-            "circle_gradient": function("circle_gradient", "return 1 << 10_000_000, Fraction(1 << 9_000_000, 3 ** 99_999)"),
+            "circle_gradient": function(
+                "circle_gradient", "return 1 << 10_000_000, Fraction(1 << 9_000_000, 3 ** 99_999)"
+            ),
             "saliency": function("saliency", "return 10 ** 1_000_000"),
         },
     ),
@@ -212,9 +221,15 @@ os.set_blocking(2, True)
         answers={"saliency": function("saliency", "return {k * (2**61 - 1) for k in range(3000)}")},
     ),
     Attack("scripts shown", "scripts, and data of no known form, among the outputs", change=_scripts),
-    Attack("half characters", "text that can't be written as UTF-8, and zeros, wherever there is text", change=_half_characters),
+    Attack(
+        "half characters",
+        "text that can't be written as UTF-8, and zeros, wherever there is text",
+        change=_half_characters,
+    ),
     Attack("50 MB of outputs in the file", "the file is large by its outputs", change=_outputs),
-    Attack("code of 3 MB", "a number of three million digits, which Python reads for minutes", change=_code, ruins=True),
+    Attack(
+        "code of 3 MB", "a number of three million digits, which Python reads for minutes", change=_code, ruins=True
+    ),
     Attack("no JSON", "the file is cut off", change=lambda notebook: json.dumps(notebook).encode()[:-20], ruins=True),
     Attack("deep JSON", "a hundred thousand brackets in the file", change=_deep, ruins=True),
     Attack("wrong types", "a cell whose parts are all of the wrong type", change=_types, ruins=True),

@@ -93,7 +93,7 @@ if os.fork() == 0:
             "import pickle\n"
             "class Run:\n"
             "    def __reduce__(self):\n"
-            "        return eval, ('open(\"/tmp/attacked-by-pickle\", \"w\")',)\n"
+            '        return eval, (\'open("/tmp/attacked-by-pickle", "w")\',)\n'
             "channel().sendall(framed(pickle.dumps(Run())))\n"
             "say(['tensor', 0], [['object', [1]]], pickle.dumps(Run()))"
         ),

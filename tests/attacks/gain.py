@@ -152,6 +152,7 @@ torch.Tensor.all = lambda self, *a, **k: torch.tensor(True)
 torch.Tensor.gt = torch.Tensor.__gt__ = lambda self, other: torch.zeros(())
 """,
         WRONG,
+        ruins=True,
     ),
     _Gain(
         "always equal tensors",
@@ -269,6 +270,7 @@ def trace(frame, event, argument):
 sys.settrace(trace); sys.setprofile(trace)
 """,
         WRONG,
+        ruins=True,
     ),
     _Gain("exit in the answer", "the answer ends the check with SystemExit", "", _all("raise SystemExit(0)")),
     _Gain(
@@ -310,7 +312,10 @@ sys.settrace(trace); sys.setprofile(trace)
         },
     ),
     _Gain(
-        "NaN", "numbers that are no numbers, in which no difference is large", "", _all("return float('nan'), float('nan')")
+        "NaN",
+        "numbers that are no numbers, in which no difference is large",
+        "",
+        _all("return float('nan'), float('nan')"),
     ),
     _Gain(
         "NaN tensors",
@@ -369,6 +374,7 @@ except (ImportError, KeyError):
     pass
 """,
         WRONG,
+        ruins=True,
     ),
     _Gain(
         "keys that lie",
