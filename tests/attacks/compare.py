@@ -28,8 +28,10 @@ def plain(root: Path, attacks: list[cells.Beside]) -> dict[str, str]:
     """The points gained with plain nbgrader, by student."""
     make_course(root, attacks)
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(root / ".jupyter"), "IPYTHONDIR": str(root / ".ipython")}
-    order = [sys.executable, "-m", "nbgrader", "autograde", UNIT, "--Execute.timeout=60"]
-    subprocess.run(order, cwd=root, env=environment, capture_output=True)
+    for beside in attacks:  # one by one: some of them stop a whole run
+        options = [f"--student={student_of(beside.attack)}", "--Execute.timeout=60"]
+        order = [sys.executable, "-m", "nbgrader", "autograde", UNIT, *options]
+        subprocess.run(order, cwd=root, env=environment, capture_output=True)
     return gained(root)
 
 
