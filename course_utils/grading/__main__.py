@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import sys
 import warnings
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from course_utils.grading import Refused
 from course_utils.grading.bubblewrap import Limits, bubblewrap
-from course_utils.grading.submissions import NoNotebook, Problem, extra_files, problems, read
+from course_utils.grading.submissions import NoNotebook, Problem, extra_files, handed_in, problems, read
 
 REPORTS = "reports"
 
@@ -60,6 +61,9 @@ def main(options: argparse.Namespace) -> int:
     """Do a command, and return the exit status: 0, or 1 if something is to be looked at, or 2 if it can't be done."""
     from course_utils.grading.gradebook import Course
 
+    for stream in (sys.stdout, sys.stderr):  # a file may have a name that is no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         course = Course(options.course)
         course.lab(options.unit)
@@ -78,17 +82,14 @@ def main(options: argparse.Namespace) -> int:
 
 def _problems(course: Any, unit: str, folder: Path) -> list[Problem]:
     """Return what is wrong with one student's folder."""
-    path = folder / f"{unit}.ipynb"
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())
     beside = extra_files([name for name in files if ".ipynb_checkpoints" not in name], unit)
     try:
         course.stamp(folder)
     except Refused as error:
         beside.append(Problem("", "no time", str(error)))
-    if not path.is_file():
-        return [Problem("", "unreadable", f"there is no {path.name}"), *beside]
     try:
-        return [*problems(read(path.read_bytes()), course.lab(unit)[0]), *beside]
+        return [*problems(read(handed_in(folder, unit)), course.lab(unit)[0]), *beside]
     except (NoNotebook, OSError) as error:
         return [Problem("", "unreadable", str(error)), *beside]
 
@@ -140,19 +141,18 @@ def autograde(course: Any, options: argparse.Namespace) -> int:
 def _jobs(
     course: Any, options: argparse.Namespace, submitted: dict[str, Path], state: Any
 ) -> Iterator[tuple[str, Any, dict[str, Any] | None]]:
-    """Yield (student, job, its result if it is kept already); a job of None: there is no file."""
+    """Yield (student, job, its result if it is kept already); in place of a job, why there can be none."""
     from course_utils.grading.judge import Job
 
     lab = course.lab(options.unit)[1]
     limits = Limits(int(options.memory * 2**30), Limits.cpu, options.call, options.cell, options.notebook)
     for student, folder in submitted.items():
-        path = folder / f"{options.unit}.ipynb"
-        if not path.is_file():
-            yield student, None, None
+        try:
+            data = handed_in(folder, options.unit)
+        except (NoNotebook, OSError) as error:
+            yield student, str(error), None
             continue
-        job = Job(
-            options.unit, path.read_bytes(), lab, state.seed, limits, not options.no_sandbox, bool(options.pictures)
-        )
+        job = Job(options.unit, data, lab, state.seed, limits, not options.no_sandbox, bool(options.pictures))
         kept = None if options.force else state.result(student)
         yield student, job, kept if kept and kept["digest"] == job.digest and not kept.get("unfinished") else None
 
@@ -182,10 +182,10 @@ def _grade_all(course: Any, options: argparse.Namespace, submitted: dict[str, Pa
 
     def to_do() -> Iterator[tuple[str, Any]]:
         for student, job, result in _jobs(course, options, submitted, state):
-            if job is None:
+            if isinstance(job, str):
                 failed.append(student)
                 bar.update()
-                tqdm.write(f"  {student}: NOT GRADED: there is no {unit}.ipynb", file=sys.stdout)
+                tqdm.write(f"  {student}: NOT GRADED: {job}", file=sys.stdout)
             elif result is not None:
                 write_down(student, job.submission, result, anew=False)
             else:
@@ -274,7 +274,7 @@ def export(course: Any, options: argparse.Namespace) -> int:
     lab, notebooks = course.lab(unit)[0], {}
     for student, path in submitted.items():
         try:
-            notebooks[student] = read((path / f"{unit}.ipynb").read_bytes())
+            notebooks[student] = read(handed_in(path, unit))
         except (NoNotebook, OSError):
             continue
     solution = course.path(course.folders.source_directory, ".", unit) / f"{unit}.ipynb"

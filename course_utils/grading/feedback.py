@@ -5,6 +5,7 @@ nbgrader's own pages, without hidden tests, and with every output and text of th
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import bleach
@@ -54,6 +55,19 @@ def _attribute(tag: str, name: str, value: str) -> bool:
     return tag == "img" and name == "src" and value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
 
 
+def _clean_attachments(cell: NotebookNode) -> None:
+    """Keep what is a picture, and no reference to anything else: nbconvert stops at a picture that is missing."""
+    pictures = {
+        name: {mime: data[mime] for mime in PICTURES if mime in data}
+        for name, data in cell.get("attachments", {}).items()
+    }
+    cell.attachments = NotebookNode({name: kept for name, kept in pictures.items() if kept})
+    known = cell.attachments.keys()
+    cell.source = re.sub(
+        r"attachment:([^)\s\"'>\]]*)", lambda found: found[0] if found[1] in known else "missing", cell.source
+    )
+
+
 class Clean(SanitizeHTML):
     """Clean what a student wrote or printed, in cells and outputs."""
 
@@ -68,13 +82,8 @@ class Clean(SanitizeHTML):
         for cell in nb.cells:
             kept = cell.metadata.get("nbgrader")
             cell.metadata = NotebookNode({"nbgrader": kept} if kept else {})
-            if "attachments" in cell:
-                cell.attachments = NotebookNode(
-                    {
-                        name: {mime: data[mime] for mime in data if mime in PICTURES}
-                        for name, data in cell.attachments.items()
-                    }
-                )
+            if cell.cell_type == "markdown":
+                _clean_attachments(cell)
             for output in cell.get("outputs", []):
                 if "metadata" in output:
                     output.metadata = NotebookNode()
@@ -99,7 +108,7 @@ def write_feedback(course: Course, unit: str, pattern: str = "*") -> int:
     """Write ``feedback/STUDENT/UNIT/UNIT.html`` for the graded submissions; return how many there are.
 
     Raises:
-        Refused: there are none, or nbgrader could not write them.
+        Refused: there are none, or nbgrader could not write some of them.
     """
     graded = [student for student in course.submitted(unit, pattern) if course.autograded(unit, student).is_file()]
     if not graded:
@@ -108,6 +117,7 @@ def write_feedback(course: Course, unit: str, pattern: str = "*") -> int:
     Clean.trusted = frozenset(
         cell.source for cell in course.lab(unit)[0].notebook.cells if cell.cell_type == "markdown"
     )
+    failed = []
     for student in graded:
         course.folders.student_id = student
         pages = _Pages(coursedir=course.folders, parent=course.app)
@@ -115,7 +125,9 @@ def write_feedback(course: Course, unit: str, pattern: str = "*") -> int:
         try:
             pages.start()
         except (Exception, SystemExit) as error:
-            raise Refused(f"nbgrader can't write the page of {student}: {error}") from error
+            failed.append(f"nbgrader can't write the page of {student}: {error}")
         finally:
             course.folders.student_id = "*"
+    if failed:
+        raise Refused("\n".join([*failed, f"The other {len(graded) - len(failed)} pages are written."]))
     return len(graded)

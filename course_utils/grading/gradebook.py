@@ -292,7 +292,7 @@ class _PutOutputs(NbGraderPreprocessor):
                 continue
             cell.execution_count = None
             if role(cell).get("grade"):
-                verdict = result["verdicts"].get(cell.metadata.nbgrader.grade_id.removeprefix("test_"))
+                verdict = result["verdicts"].get(role(cell)["grade_id"].removeprefix("test_"))
                 outputs = check_outputs(verdict or {"right": False, "kind": "gone", "message": "no verdict"})
             elif place in result["outputs"]:
                 outputs = result["outputs"][place]

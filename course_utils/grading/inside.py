@@ -333,7 +333,7 @@ class Runner:
 
     def announce(self, waiting: int = 0) -> None:
         """Tell process 1 that this is the process that works, and which one waits in case it dies."""
-        os.write(self.here, struct.pack("II", os.getpid(), waiting))
+        os.write(self.here, struct.pack("ii", os.getpid(), waiting))
 
     def clean_up(self, kept: set[int]) -> None:
         """End what a cell or an answer has left running."""
@@ -345,7 +345,7 @@ class Runner:
         """Do one step after another, until nobody asks any more."""
         self.announce()
         self.main.send(b"+")
-        steps = Channel(self.main)
+        steps = Channel(self.main, files=True)
         while True:
             try:
                 message, _, files = steps.receive()
@@ -374,10 +374,12 @@ class Runner:
         if os.getpid() != this:  # the cell has forked, and this is its copy
             os._exit(0)
         self.clean_up({copy})
+        with contextlib.suppress(OSError):
+            os.kill(copy, signal.SIGKILL)
+            os.waitpid(copy, 0)
+        self.announce()
         with contextlib.suppress(Closed, Unreadable):
             channel.send({"outputs": outputs})
-        os.kill(copy, signal.SIGKILL)
-        os.waitpid(copy, 0)
 
     def answer(self, name: str, channel: Channel) -> None:
         """Answer calls in a copy of this process, and wait for its end."""
@@ -399,7 +401,7 @@ class Connection:
     """The connection that came with a step, closed after it."""
 
     def __init__(self, files: list[int]) -> None:
-        self.channel = Channel(socket.socket(fileno=files[0]))
+        self.channel = Channel(socket.socket(fileno=files[0]), files=True)
 
     def __enter__(self) -> Channel:
         return self.channel
@@ -440,6 +442,7 @@ def watch(control: socket.socket, here: int, wake: int, first: int, isolated: bo
         first: the process that works at first.
         isolated: whether the process namespace holds nothing but this submission.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if LINUX:
         _system("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
         _system("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # as process 1 is one anyway
@@ -448,7 +451,7 @@ def watch(control: socket.socket, here: int, wake: int, first: int, isolated: bo
         ready = select.select([control, here], [], [], 0.05)[0]
         if here in ready:
             data = os.read(here, 4096)
-            working, waiting = struct.unpack("II", data[-8:]) if len(data) >= 8 else (working, waiting)
+            working, waiting = struct.unpack("ii", data[-8:]) if len(data) >= 8 else (working, waiting)
         if control in ready:
             if not control.recv(1):
                 with contextlib.suppress(OSError):
@@ -480,6 +483,8 @@ def _dead() -> Iterator[int]:
 def begin(shell: Any, judged: dict[str, Judged], message: dict[str, Any], files: list[int]) -> None:
     """Be the child of the nursery for one submission: isolate, and run it. Never returns."""
     main, control = files
+    with open(os.devnull, "w") as nowhere:  # the pipe that is there leads out, and the nursery has it, too
+        os.dup2(nowhere.fileno(), 2)
     isolated = message["isolate"]
     if isolated:
         limit(message["limits"])
@@ -538,7 +543,7 @@ def warm_up(modules: list[str], unit: str) -> tuple[Any, dict[str, Judged]]:
 
 def main(arguments: list[str]) -> None:
     """Be the nursery: warm up, run the lab's first cells in a second nursery, and serve."""
-    control = Channel(socket.socket(fileno=int(arguments[0])))
+    control = Channel(socket.socket(fileno=int(arguments[0])), files=True)
     if len(arguments) > 1:  # root: become somebody who owns nothing
         uid = int(arguments[1])
         os.setgroups([])

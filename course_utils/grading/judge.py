@@ -42,6 +42,10 @@ from course_utils.grading.submissions import (
 )
 
 MIMES = re.compile(r"[a-z]+/[\w.+-]{1,80}")
+ROOM = 256 * 2**20  # bytes of the arrays of all answers of an exercise
+ROOM_BY_HAND = 2**16  # the same, where a number or a choice is asked for
+LONGEST_MESSAGE = 4000  # characters of what a student is told of an exercise
+MOST_OUTPUT = 32 * 2**20  # characters of the outputs of all cells that were run
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,13 @@ class Judge:
 
     def _of_answers(self, name: str, answers: Answers) -> dict[str, Any]:
         exercise = self.exercises[name]
+        room = ROOM_BY_HAND if isinstance(exercise, ValueExercise) else ROOM
         message, arrays = answers.first()
         if message.get("missing"):
             return _lost(name, "missing", f"nothing in the notebook is called {name}.")
         given: list[Any] = []
         if not message.get("callable"):
-            value = _read(message.get("value"), arrays)
+            value = _read(message.get("value"), arrays, room)
             if not isinstance(exercise, ValueExercise):
                 return _lost(name, "wrong", f"give your function itself; {_kind(value)} came.")
             given.append(value)
@@ -153,7 +158,8 @@ class Judge:
             )
             if message.get("unsolved"):
                 return _lost(name, "unsolved", "nothing is written yet.")
-            given.append(_read(message.get("value"), arrays))
+            given.append(_read(message.get("value"), arrays, room))
+            room -= _size(arrays)
             if isinstance(given[-1], Fault):
                 break
         return self._compare(name, given)
@@ -164,14 +170,21 @@ class Judge:
         except Exception as error:  # whatever a value may do to a comparison, it is not right
             return _lost(name, "wrong", f"your answer can't be compared ({type(error).__name__}).")
         kind = "right" if verdict.right else "wrong"
-        return {"right": verdict.right, "kind": kind, "message": verdict.message, "mistake": verdict.mistake}
+        message = verdict.message[:LONGEST_MESSAGE]
+        return {"right": verdict.right, "kind": kind, "message": message, "mistake": verdict.mistake}
 
 
 def _lost(name: str, kind: str, text: str) -> dict[str, Any]:
     return {"right": False, "kind": kind, "message": f"{name}: {text}", "mistake": None}
 
 
-def _read(tree: Any, arrays: list[torch.Tensor]) -> Any:
+def _size(arrays: list[torch.Tensor]) -> int:
+    return sum(array.nbytes for array in arrays)
+
+
+def _read(tree: Any, arrays: list[torch.Tensor], room: int) -> Any:
+    if _size(arrays) > room:
+        return Fault("your function returned too much.")
     try:
         return decode(tree, arrays)
     except Unreadable:
@@ -222,11 +235,17 @@ def _grade(job: Job) -> dict[str, Any]:
             with sandbox.submission(from_start=not starts_alike) as submission:
                 steps = lab.steps(notebook, job.pictures)
                 _run(steps, [cell.source for cell in notebook.cells], submission, judge, result)
-    return {**result, "seconds": round(time.monotonic() - begun, 3), "sandboxed": job.wrapped}
+    return {**_writable(result), "seconds": round(time.monotonic() - begun, 3), "sandboxed": job.wrapped}
+
+
+def _writable(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result in which all text can be written as UTF-8: half characters become question marks."""
+    return json.loads(json.dumps(result, ensure_ascii=False).encode(errors="replace"))
 
 
 def _run(steps: list[Step], sources: list[str], submission: Submission, judge: Judge, result: dict[str, Any]) -> None:
     outputs, verdicts = result["outputs"], result["verdicts"]
+    room = MOST_OUTPUT
     gone: str | None = None
     for step in steps:
         try:
@@ -237,7 +256,8 @@ def _run(steps: list[Step], sources: list[str], submission: Submission, judge: J
                 verdict = verdicts[step.exercise]
                 submission.tell(step.exercise, verdict["right"], verdict["message"])
             elif step.cell is not None:
-                outputs[str(step.cell)] = list(_kept(submission.cell(sources[step.cell])))
+                outputs[str(step.cell)] = list(_kept(submission.cell(sources[step.cell]), room))
+                room -= output_size(nbformat.NotebookNode(outputs=outputs[str(step.cell)]))
         except Died:
             outputs[str(step.cell)] = [error_output("Crash", "this cell ended Python itself")]
         except TooLate:
@@ -250,15 +270,20 @@ def _run(steps: list[Step], sources: list[str], submission: Submission, judge: J
                 verdicts[step.exercise] = _lost(step.exercise, "gone", f"the run of the notebook had ended: {gone}.")
 
 
-def _kept(outputs: list[Any]) -> Iterator[Output]:
-    """Yield those of the outputs that have nbformat's form; whatever it was that sent them."""
-    if output_size(nbformat.NotebookNode(outputs=outputs)) > 3 * LARGE_OUTPUT:
+def _kept(outputs: list[Any], room: int) -> Iterator[Output]:
+    """Yield those of a cell's outputs that have nbformat's form, whatever it was that sent them, if there is room."""
+    if output_size(nbformat.NotebookNode(outputs=outputs)) > min(room, 3 * LARGE_OUTPUT):
         yield {"output_type": "stream", "name": "stderr", "text": "[more output than is kept]\n"}
         return
     for output in outputs:
         kept = _form(output)
         if kept is not None:
             yield kept
+
+
+def _flat(value: Any) -> bool:
+    """Whether this is a dict of texts and numbers, as those that stand for a widget are."""
+    return isinstance(value, dict) and all(isinstance(part, str | int | float) for part in value.values())
 
 
 def _form(output: Any) -> Output | None:
@@ -276,7 +301,7 @@ def _form(output: Any) -> Output | None:
         data = {
             mime: value
             for mime, value in output["data"].items()
-            if MIMES.fullmatch(mime) and (type(value) is str or (mime.endswith("json") and isinstance(value, dict)))
+            if MIMES.fullmatch(mime) and (type(value) is str or (mime.endswith("json") and _flat(value)))
         }
         kept = {"output_type": kind, "data": data, "metadata": {}}
         return {**kept, "execution_count": None} if kind == "execute_result" else kept

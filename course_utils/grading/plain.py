@@ -41,6 +41,10 @@ SCALARS = {scalar.__name__: scalar for scalar in (np.bool_, np.int32, np.int64, 
 LARGEST_HEADER = 16 * 2**20  # bytes of JSON in a message
 LARGEST_MESSAGE = 128 * 2**20  # bytes of a message, with its arrays
 DEEPEST = 40  # collections within collections
+MOST_VALUES = 400_000  # entries of all lists in a value as JSON
+MOST_KEYS = 1000  # of a dict or set: with chosen keys to fill one takes the square of their number
+MOST_DIGITS = 1000  # of a whole number
+MOST_ENTRIES = 2**40  # of an array that came without bytes
 NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9.]{0,99}")
 
 
@@ -137,12 +141,25 @@ def decode(tree: Any, arrays: list[Tensor], descriptions: bool = False) -> Any:
     Raises:
         Unreadable: this is no value.
     """
+    if _entries(tree) > MOST_VALUES:
+        raise Unreadable("too many values")
     try:
         return _decode(tree, arrays, descriptions, 0)
     except Unreadable:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError) as error:
         raise Unreadable(f"no value: {type(error).__name__}") from error
+
+
+def _entries(tree: Any) -> int:
+    """Return the number of entries of a list and of all lists in it."""
+    count, waiting = 0, [tree]
+    while waiting:
+        item = waiting.pop()
+        if type(item) is list:
+            count += len(item)
+            waiting += item
+    return count
 
 
 def _decode(tree: Any, arrays: list[Tensor], descriptions: bool, depth: int) -> Any:
@@ -154,9 +171,9 @@ def _decode(tree: Any, arrays: list[Tensor], descriptions: bool, depth: int) -> 
         return [_decode(part, arrays, descriptions, depth + 1) for part in parts]
 
     readers: dict[str, Callable[[], Any]] = {
-        "int": lambda: int(parts[0], 16),
+        "int": lambda: _whole(parts[0]),
         "float": lambda: float.fromhex(parts[0]),
-        "fraction": lambda: Fraction(int(parts[0], 16), int(parts[1], 16)),
+        "fraction": lambda: Fraction(_whole(parts[0]), _whole(parts[1])),
         "scalar": lambda: SCALARS[parts[0]](float.fromhex(parts[1])),
         "tensor": lambda: _array(arrays, parts[0]),
         "ndarray": lambda: _array(arrays, parts[0]).numpy(),
@@ -186,6 +203,8 @@ def _decode(tree: Any, arrays: list[Tensor], descriptions: bool, depth: int) -> 
         return described(**{key: _decode(part, arrays, descriptions, depth + 1) for key, part in own.items()})
     if kind not in readers:
         raise Unreadable("no value")
+    if kind in ("set", "frozenset", "dict") and len(parts) > MOST_KEYS:
+        raise Unreadable("too many keys")
     return readers[kind]()
 
 
@@ -195,6 +214,12 @@ def _text(text: Any) -> str:
     return text[:2000]
 
 
+def _whole(text: Any) -> int:
+    if len(text) > MOST_DIGITS:
+        raise Unreadable("too large a number")
+    return int(text, 16)
+
+
 def _array(arrays: list[Tensor], place: Any) -> Tensor:
     if type(place) is not int or not 0 <= place < len(arrays):
         raise Unreadable("no array")
@@ -202,7 +227,9 @@ def _array(arrays: list[Tensor], place: Any) -> Tensor:
 
 
 def _shape(shape: Any) -> list[int]:
-    if type(shape) is not list or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
+    if type(shape) is not list or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
+        raise Unreadable("no shape")
+    if math.prod(max(n, 1) for n in shape) > MOST_ENTRIES:
         raise Unreadable("no shape")
     return shape
 
@@ -218,14 +245,20 @@ class Channel:
     Args:
         end: of a stream socket.
         patrol: called about every `interval` seconds while it waits.
+        files: whether open files that come are taken; the system closes them otherwise.
     """
 
     def __init__(
-        self, end: socket.socket, patrol: Callable[[], None] = lambda: None, interval: float | None = None
+        self,
+        end: socket.socket,
+        patrol: Callable[[], None] = lambda: None,
+        interval: float | None = None,
+        files: bool = False,
     ) -> None:
         self.end = end
         self.patrol = patrol
         self.interval = interval
+        self.files = files
 
     def close(self) -> None:
         """Close this end."""
@@ -241,7 +274,8 @@ class Channel:
 
         Raises:
             Unreadable: more than ``LARGEST_MESSAGE`` bytes.
-            Closed: nobody reads.
+            Closed: nobody is there to read.
+            TooLate: nobody reads, for as long as the socket waits.
         """
         described = [[str(tensor.dtype).removeprefix("torch."), list(tensor.shape)] for tensor in arrays]
         head = json.dumps({"message": message, "arrays": described}).encode()
@@ -254,7 +288,9 @@ class Channel:
             sent = self._send_first(data, files)
             self.end.sendall(data[sent:])
         except (BrokenPipeError, ConnectionError) as error:
-            raise Closed("nobody reads") from error
+            raise Closed("nobody is there to read") from error
+        except TimeoutError as error:
+            raise TooLate("nobody reads") from error
 
     def _send_first(self, data: bytes, files: tuple[int, ...]) -> int:
         if not files:
@@ -289,8 +325,9 @@ class Channel:
         data = bytearray()
         while len(data) < size:
             self._wait(deadline)
+            room = socket.CMSG_SPACE(4 * 8) if self.files else 0
             try:
-                part, rights, *_ = self.end.recvmsg(min(size - len(data), 2**20), socket.CMSG_SPACE(4 * 8))
+                part, rights, *_ = self.end.recvmsg(min(size - len(data), 2**20), room)
             except ConnectionError as error:
                 raise Closed("the other side has gone") from error
             for level, kind, numbers in rights:

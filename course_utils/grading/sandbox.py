@@ -26,6 +26,8 @@ from course_utils.grading.bubblewrap import OUTSIDER, Limits, bubblewrap, comman
 from course_utils.grading.plain import Channel, Closed, TooLate, Unreadable, connection
 
 INTERVAL = 0.05  # seconds between two looks at the memory
+WHOLE = ("status", "RssAnon:", "RssShmem:")  # of a process: its own memory and what it shares, files aside
+SHARE = ("smaps_rollup", "Pss_Anon:", "Pss_Shmem:")  # the same, divided by those who share it
 
 
 class Died(Exception):
@@ -109,7 +111,7 @@ class Sandbox:
                 if output["output_type"] == "error":
                     raise Gone(f"the lab's own first cells fail: {output['ename']}: {output['evalue']}")
         below = _descendants(self._process.pid)
-        self._known = {number: _bytes_of(number, "status", "RssAnon:") for number in below}
+        self._known = {number: _bytes_of(number, *WHOLE) for number in below}
 
     def close(self) -> None:
         """End it, with all that runs in it."""
@@ -134,10 +136,10 @@ class Sandbox:
         """
         usual = max(self._known.values(), default=0)
         now = [number for number in _descendants(self._process.pid) if number not in self._known]
-        at_most = sum(max(0, _bytes_of(number, "status", "RssAnon:") - usual) for number in now)
+        at_most = sum(max(0, _bytes_of(number, *WHOLE) - usual) for number in now)
         if at_most <= self.limits.memory:
             return at_most
-        together = sum(_bytes_of(number, "smaps_rollup", "Pss_Anon:") for number in (*now, *self._known))
+        together = sum(_bytes_of(number, *SHARE) for number in (*now, *self._known))
         return max(0, together - usual)
 
     @contextlib.contextmanager
@@ -205,6 +207,8 @@ class Submission:
     """
 
     def __init__(self, main: socket.socket, control: socket.socket, sandbox: Sandbox) -> None:
+        for end in (main, control):
+            end.settimeout(sandbox.limits.call)  # for sending, to somebody who may not read
         self._main = main
         self._steps = Channel(main)
         self._control = control
@@ -253,6 +257,7 @@ class Submission:
     @contextlib.contextmanager
     def _step(self, message: dict[str, Any]) -> Iterator[Channel]:
         ours, theirs = connection()
+        ours.settimeout(self._sandbox.limits.call)
         try:
             self._steps.send(message, files=(theirs.fileno(),))
         except (Closed, OSError) as error:
@@ -275,7 +280,8 @@ class Submission:
             except ConnectionError:
                 pass
             raise Gone("nothing runs any more")
-        if self._sandbox.memory() > self._sandbox.limits.memory:
+        most = self._sandbox.limits.memory
+        if self._sandbox.memory() > most and self._sandbox.memory() > most:  # a fork meanwhile may be counted twice
             self._kill()
             raise MemoryError
 
@@ -287,9 +293,7 @@ class Submission:
         """
         left = min(seconds, self._until - time.monotonic())
         try:
-            message, arrays, files = step.receive(max(left, 0.0))
-            if files:
-                raise Gone("files came")
+            message, arrays, _ = step.receive(max(left, 0.0))
             return message, arrays
         except TooLate:
             self._kill()
@@ -356,8 +360,14 @@ class Answers:
         Raises:
             Died, TooLate, MemoryError, Gone: as :meth:`Submission.cell`.
         """
-        with contextlib.suppress(Closed):  # then what it said before it died comes, or nothing
+        try:
             self._step.send(message, arrays)
+        except Closed:  # then what it said before it died comes, or nothing
+            pass
+        except TooLate:
+            self.dead = True
+            self._submission._kill()
+            raise
         return self._listen()
 
     def _listen(self) -> tuple[dict[str, Any], list[Tensor]]:
@@ -384,8 +394,9 @@ def _descendants(number: int) -> list[int]:
     return found
 
 
-def _bytes_of(number: int, file: str, line: str) -> int:
-    """Return what a line in ``/proc`` says of the memory of a process; 0 for one that has ended."""
+def _bytes_of(number: int, file: str, *lines: str) -> int:
+    """Return the sum of what lines in ``/proc`` say of the memory of a process; 0 for one that has ended."""
     with contextlib.suppress(OSError, IndexError, ValueError):
-        return 1024 * int(Path(f"/proc/{number}/{file}").read_text().split(line)[1].split()[0])
+        text = Path(f"/proc/{number}/{file}").read_text()
+        return sum(1024 * int(text.split(line)[1].split()[0]) for line in lines)
     return 0

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -18,6 +19,7 @@ from nbformat import NotebookNode
 
 LARGEST_FILE = 256 * 2**20  # bytes
 LARGE_OUTPUT = 2 * 2**20  # characters of a cell's outputs
+MOST_CODE = 2**20  # characters of all code cells: Python takes its time to read them
 ANYTHING = {"exec", "eval", "globals", "locals", "vars", "get_ipython", "__main__", "__import__", "setattr", "getattr"}
 
 Output = dict[str, Any]  # of a cell, in nbformat's form
@@ -43,6 +45,22 @@ class Problem:
     text: str
 
 
+def handed_in(folder: Path, unit: str) -> bytes:
+    """Return the bytes of the notebook in the folder that a student handed in.
+
+    Raises:
+        NoNotebook: there is none, it is too large, or a link is there, which may lead to the work of somebody else.
+    """
+    path = folder / f"{unit}.ipynb"
+    for place in (folder, *folder.rglob("*")):
+        if place.is_symlink():
+            raise NoNotebook(f"{place.name[:100]} is a link to another place: nothing is taken from there")
+    if not path.is_file():
+        raise NoNotebook(f"there is no {path.name}")
+    with path.open("rb") as file:
+        return file.read(LARGEST_FILE + 1)
+
+
 def read(data: bytes) -> NotebookNode:
     """Return the notebook, in nbformat 4.
 
@@ -50,7 +68,7 @@ def read(data: bytes) -> NotebookNode:
         NoNotebook: it is none.
     """
     if len(data) > LARGEST_FILE:
-        raise NoNotebook(f"the file has {len(data) / 2**20:.0f} MB; no more than {LARGEST_FILE // 2**20} are read")
+        raise NoNotebook(f"the file has more than {LARGEST_FILE // 2**20} MB, and no more are read")
     if not data.strip():
         raise NoNotebook("the file is empty")
     try:
@@ -62,12 +80,16 @@ def read(data: bytes) -> NotebookNode:
     if type(raw) is not dict or type(raw.get("nbformat")) is not int:
         raise NoNotebook("the file is JSON, but no Jupyter notebook")
     try:
+        text = json.dumps(raw, ensure_ascii=False).encode(errors="replace").decode()  # half characters: question marks
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of cell ids that are missing or there twice: they mean nothing here
-            notebook = nbformat.reads(json.dumps(raw), as_version=4)
+            notebook = nbformat.reads(text, as_version=4)
         cells = [_clean(cell) for cell in notebook.cells]
     except Exception:  # nbformat raises whatever comes
         raise NoNotebook("the file is JSON, but no Jupyter notebook") from None
+    code = sum(len(cell.source) for cell in cells if cell.cell_type == "code")
+    if code > MOST_CODE:
+        raise NoNotebook(f"its code cells have {code / 2**20:.1f} million characters; no more than 1 are read")
     notebook.cells = cells
     return notebook
 
