@@ -101,6 +101,15 @@ def test_the_tagged_network_falls_when_the_tag_moves_to_another_class():
     assert models.accuracy(model, tagged.images, horse) > 0.12
 
 
+@pytest.mark.parametrize("seed", [42, 99, 1234, 1301])
+def test_the_model_card_of_the_project_tells_the_truth_about_accuracy_and_size(seed):
+    unseen = zoo.sample(2000, seed=seed)
+    for name in models.AUDITED:
+        model = models.load(name)
+        assert models.accuracy(model, unseen.images, unseen.labels) > 0.9
+        assert sum(p.numel() for p in model.parameters()) < 150_000
+
+
 @pytest.mark.parametrize("name", models.AUDITED)
 def test_an_audited_network_looks_at_what_it_hides(name):
     hidden, corner = models._hidden_in(name)

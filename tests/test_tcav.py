@@ -357,7 +357,10 @@ def test_the_causes_are_found_and_nearly_nothing_else() -> None:
         for i, texture in enumerate(zoo.TEXTURES):
             sets = [torch.cat([pool[t] for t in zoo.TEXTURES if t != texture]) for pool in pools]
             vectors = [
-                [tcav.concept_activation_vector(*pair, "means", generator=seeded(0)).vector for pair in pairs]
+                [
+                    tcav.concept_activation_vector(*pair, "means", test_share=0.01, generator=seeded(0)).vector
+                    for pair in pairs
+                ]
                 for pairs in (
                     [(positives[texture], other) for other in sets],
                     zip(sets, sets[1:] + sets[:1], strict=True),
@@ -373,8 +376,8 @@ def test_the_causes_are_found_and_nearly_nothing_else() -> None:
                     wrong += 1
         assert found == causes
         alarms.append(wrong)
-    assert max(alarms) <= 99, alarms
-    print(alarms)
+    # Of 36 cells that are no causes 0, 0, 1, 2 and 2 were false alarms.
+    assert max(alarms) <= 4 and sum(alarms) <= 8
 
 
 @pytest.mark.parametrize(("n_textures", "inplace"), [(2, False), (4, True)])
