@@ -269,8 +269,8 @@ assert {*sorted(deleted, key=deleted.get)[-2:]} == {"deconvnet", "guided backpro
 # - **The edge detector has the highest mass,** without asking anybody. The lowest deletion have KernelSHAP and
 #   integrated gradients, the highest deconvnet and guided backprop.
 # - **Who conserves?** DeepLIFT, DeepSHAP and LRP with z+ do, to the last digits; integrated gradients within 10 % with
-#   16 steps; GradientSHAP only in the mean over many samples (here it misses more than a quarter). Of LRP with the composite rule
-#   the biases take more than a half.
+#   16 steps; GradientSHAP only in the mean over many samples (here it misses more than a quarter). Of LRP with the
+#   composite rule the biases take more than a half.
 # - **The last four rows** give no map of one image by this network, and say so. Their own tests stand in their units.
 #
 # **Read it with care.** Eight images; the differences in the last columns are good to about 0.1. A row that is poor in
