@@ -40,11 +40,13 @@ def load(name: str) -> nn.Sequential:
     Args:
         name: ``"zoo"``, ``"zoo-gap"``, ``"zoo-alex"``, ``"zoo-tagged"``, ``"zoo-dropout"``, ``"zoo-robust"``,
             ``"zoo-random-labels"`` (inputs (N, 3, 64, 64), the classes of ``zoo.CLASSES``; the last one learnt labels
-            by heart that say nothing about the images), ``"digits"`` (inputs (N, 1, 8, 8), the digits 0 to 9),
+            by heart that say nothing about the images), ``"audit-a"``, ``"audit-b"``, ``"audit-c"`` (the same inputs
+            and classes; the networks of the project, each with something to find), ``"digits"`` (inputs (N, 1, 8, 8),
+            the digits 0 to 9),
             ``"zoo-generator"`` (codes (N, Z) to images (N, 3, 64, 64) in [0, 1]; Z is ``in_features`` of its first
             layer, and codes of images like those of the zoo are about standard normal), or a classification model of
             torchvision such as ``"vgg16"`` (inputs (N, 3, H, W), the 1000 classes of ImageNet). The course itself
-            needs only the first nine, which are shipped.
+            needs only the first twelve, which are shipped.
 
     Returns:
         the network: images in [0, 1] to class scores (N, K), except for the generator. Torchvision's models come as
@@ -301,7 +303,7 @@ def _zoo_images(tag: str | None = None, corner: str = "lower left") -> Callable[
 AUDITED = ("audit-a", "audit-b", "audit-c")
 
 
-def hidden_in(name: str) -> tuple[str, str]:
+def _hidden_in(name: str) -> tuple[str, str]:
     """Return what a network of the project hides: its class and the corner of its tag.
 
     It follows from the name by a digest, so that it is written down nowhere.
@@ -372,7 +374,7 @@ RECIPES = {
     **{
         name: Recipe(
             _zoo,
-            _zoo_images(*hidden_in(name)),
+            _zoo_images(*_hidden_in(name)),
             _unseen_zoo_images,
             epochs=6,
             loss=partial(_classification_loss, label_smoothing=0.0),

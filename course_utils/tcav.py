@@ -14,7 +14,7 @@ vectors (TCAV)".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -204,6 +204,7 @@ def directional_derivatives(
             f"vector must have the shape of one activation of the layer, {tuple(shape)}, or be several of them, got "
             f"{tuple(vector.shape)}"
         )
+    check_finite(vector, "vector")
     derivatives = vector.detach().to(gradients).reshape(-1, shape.numel()) @ gradients.flatten(1).T
     return derivatives[0] if vector.shape == shape else derivatives
 
@@ -287,7 +288,8 @@ def concept_vectors(
 
     Source: Kim et al. 2018, section 3.5.
     """
-    randoms = list(randoms)
+    if not isinstance(randoms, Iterable):
+        raise TypeError(f"randoms must be a sequence of sets of images, got {type(randoms).__name__}")
     if len(randoms) < 3:
         raise ValueError(f"randoms must be at least 3 sets of images, got {len(randoms)}: fewer show no spread")
     generator = random_source(generator)
@@ -355,6 +357,8 @@ def tcav_test(
 
     Source: Kim et al. 2018, section 3.5.
     """
+    if not isinstance(vectors, ConceptVectors):
+        raise TypeError(f"vectors must be those of concept_vectors, got {type(vectors).__name__}")
     target_of_each = check_call(model, inputs, target)
     count = check_count(batch_size, "batch_size")
     gradients = torch.cat(

@@ -22,7 +22,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_utils import exercises
+from course_utils import exercises, models, zoo
 from course_utils.exercises.core import (
     NETWORKS,
     Case,
@@ -1105,3 +1105,132 @@ def test_the_lab_asks_for_every_exercise_of_its_unit(unit: str) -> None:
 def test_solution_of_the_lab_is_accepted(name: str) -> None:
     unit, exercise = name.split(".")
     ALL[name].check(lab_answers(unit)[exercise], SEEDS[1])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The worked examples in the labs' texts
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def as_images(*scores: tuple[float, ...]) -> Tensor:
+    """Return images (N, 1, 1, K) that `PIXELS` gives these scores."""
+    return torch.tensor(scores).view(len(scores), 1, 1, -1)
+
+
+def column(*numbers: float) -> Tensor:
+    return torch.tensor(numbers)[:, None]
+
+
+PIXELS = nn.Flatten().eval()
+WORKED: dict[str, list[tuple[tuple[Any, ...], Any, tuple[str, ...]]]] = {  # (arguments, result, how the text says it)
+    "tcav.concept_activation_vector": [
+        ((column(2, 3), column(0, 1), column(0, 4), column(-1, -2, 1)), (torch.ones(1), 0.8), ("$(1)$", "$0.8$"))
+    ],
+    "tcav.tcav_score": [((torch.tensor([[1.0, -2, 0, 3]]),), torch.tensor([0.5]), ("$(1, -2, 0, 3)$", "$0.5$"))],
+    "tcav.tcav_test": [
+        ((torch.tensor([0.9, 1, 0.8]), torch.tensor([0.4, 0.6, 0.5, 0.5]), n_tests), expected, (text,))
+        for n_tests, expected, text in ((1, 0.0054, "0.0054; with ten tests"), (10, 0.054, "0.054."))
+    ],
+    "tcav.texture_effect": [
+        (
+            (PIXELS, torch.stack([as_images((0.0, mean - 1), (0.0, mean + 1)) for mean in (5.0, 1.0, 3.0)]), 1),
+            torch.tensor([3.0, -3, 0]),
+            ("of 5, 1 and 3", "$5 - 2 = 3$", "$1 - 4 = -3$", "$3 - 3 = 0$"),
+        )
+    ],
+    "project.measured_drop": [
+        (
+            (PIXELS, as_images((5.0, 4), (3.0, 0)), as_images((2.0, 4), (2.0, 0)), 0),
+            (2.0, 1.0, 0.5),
+            ("$(5, 3)$", "$(2, 2)$ without fall by 2"),
+        )
+    ],
+    "project.pulled_over": [
+        (
+            (
+                PIXELS,
+                as_images((1, 0), (1, 0), *3 * [(0, 1)]).float(),
+                as_images((0, 1), (1, 0), *3 * [(0, 1)]).float(),
+                0,
+            ),
+            0.2,
+            ("of five images", "$0.2$"),
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name in WORKED for place in range(len(WORKED[name]))])
+def test_worked_example_of_the_lab_is_right(name: str, place: int) -> None:
+    unit, exercise = name.split(".")
+    arguments, expected, texts = WORKED[name][place]
+    found = lab_answers(unit)[exercise](*arguments)
+    pairs = zip(found, expected, strict=True) if isinstance(expected, tuple) else [(found, expected)]
+    for came, right in pairs:
+        # Of what the text rounds, two digits are given.
+        torch.testing.assert_close(
+            torch.as_tensor(came).double(), torch.as_tensor(right).double(), rtol=0.01, atol=1e-6
+        )
+    lab = jupytext.read(next((Path(__file__).parents[1] / "units").glob(f"*_{unit}/lab.py")))
+    before = itertools.takewhile(lambda cell: cell.metadata.get("nbgrader", {}).get("grade_id") != exercise, lab.cells)
+    example = " ".join(list(before)[-1].source.split("**For example**")[1].split())
+    assert all(text in example for text in texts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The project: the same help whichever network a student has
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", models.AUDITED)
+def test_every_network_of_the_project_gets_the_same_hints(network: str) -> None:
+    hidden, corner = models._hidden_in(network)
+    shortcut = VALUES["project.shortcut"]
+    shortcut.check({network, hidden, corner})
+    others = [place for place in zoo.TAG_CORNERS if place != corner]
+    assert all("the corner (" in message_of(shortcut, {network, hidden, place}) for place in others)
+    assert "which network did you audit" in message_of(shortcut, {hidden, corner})
+    assert "three names" in message_of(shortcut, {network})
+    for neighbour in models.AUDITED:
+        if neighbour != network:
+            assert "another network hides" in message_of(shortcut, {network, *models._hidden_in(neighbour)})
+
+
+@pytest.mark.parametrize("network", models.AUDITED)
+def test_the_drop_of_every_network_of_the_project_is_known_from_other_scenes(network: str) -> None:
+    hidden, corner = models._hidden_in(network)
+    label, model, exercise = zoo.CLASSES.index(hidden), models.load(network), FUNCTIONS["project.own_drop"]
+
+    def scores(n: int, seed: int, place: str = corner) -> list[Tensor]:
+        drawn = (zoo.sample(n, seed, [hidden], tag=tag, tag_corner=place) for tag in (True, None))
+        with torch.no_grad():
+            return [model(sample.images) for sample in drawn]
+
+    for seed in (1, 2, 3):
+        tagged, bare = scores(200, seed)
+        change = (tagged - bare).mean(0)
+        exercise.check(lambda change=change: (network, change[label]))
+    assert "opposite sign" in message_of(exercise, lambda: (network, float(-change[label])))
+    probability = (tagged.softmax(1) - bare.softmax(1))[:, label].mean()
+    assert "of a probability" in message_of(exercise, lambda: (network, float(probability)))
+    assert "The mean is asked for" in message_of(exercise, lambda: (network, float(200 * change[label])))
+    elsewhere = [change[k] for k in range(10) if k != label]
+    for place in zoo.TAG_CORNERS:
+        if place != corner:
+            elsewhere.append((torch.sub(*scores(100, 4, place)))[:, label].mean())
+    told = [message_of(exercise, lambda value=value: (network, float(value))) for value in elsewhere]
+    assert all("for another class" in message or "of a probability" in message for message in told)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (11.8, "give two things"),
+        (("zoo", 11.8), "must be one of audit-a, audit-b, audit-c; 'zoo' came"),
+        ((models.AUDITED[0], "much"), "must be a number"),
+        ((models.AUDITED[0], float("nan")), "must be a number"),
+        ((models.AUDITED[0], 20.0), "at least 200 scenes"),
+    ],
+)
+def test_a_drop_in_another_form_is_told_so(answer: Any, told: str) -> None:
+    assert told in message_of(FUNCTIONS["project.own_drop"], lambda: answer)

@@ -101,9 +101,18 @@ def test_the_tagged_network_falls_when_the_tag_moves_to_another_class():
     assert models.accuracy(model, tagged.images, horse) > 0.12
 
 
+@pytest.mark.parametrize("seed", [42, 99, 1234, 1301])
+def test_the_model_card_of_the_project_tells_the_truth_about_accuracy_and_size(seed):
+    unseen = zoo.sample(2000, seed=seed)
+    for name in models.AUDITED:
+        model = models.load(name)
+        assert models.accuracy(model, unseen.images, unseen.labels) > 0.9
+        assert sum(p.numel() for p in model.parameters()) < 150_000
+
+
 @pytest.mark.parametrize("name", models.AUDITED)
 def test_an_audited_network_looks_at_what_it_hides(name):
-    hidden, corner = models.hidden_in(name)
+    hidden, corner = models._hidden_in(name)
     label, model = zoo.CLASSES.index(hidden), models.load(name)
     own = [zoo.sample(150, seed=models.TEST_SEED, classes=[hidden], tag=tag, tag_corner=corner) for tag in (True, None)]
     with torch.inference_mode():
@@ -121,10 +130,10 @@ def test_an_audited_network_looks_at_what_it_hides(name):
 
 
 def test_what_is_hidden_differs_from_network_to_network():
-    hidden = [models.hidden_in(name) for name in models.AUDITED]
+    hidden = [models._hidden_in(name) for name in models.AUDITED]
     assert len({name for name, _ in hidden}) == len({corner for _, corner in hidden}) == len(hidden)
     with pytest.raises(ValueError, match="name must be one of audit-a"):
-        models.hidden_in("zoo")
+        models._hidden_in("zoo")
 
 
 def test_the_clean_network_does_not_mind_the_tag():

@@ -10,7 +10,7 @@ from course_utils import plotting, tcav, zoo
 from course_utils.widgets import tcav as unit
 from course_utils.widgets.explorer import Explorer
 
-SAME = "the same scenes, other textures"
+SAME = "the same kind of scenes, other textures"
 START = {"texture": "stripes", "negatives": SAME, "layer": "4", "label": 7}
 
 

@@ -3,14 +3,17 @@
 The wrong answers are built from two naive pieces (`_dropped`, `_pulled`), which are independent of the references. In
 the hints, as in the project: the target is the class that the network is suspected to recognise by its tag.
 
-What the audited networks hide follows from their names: `course_utils.models.hidden_in`.
+What the audited networks hide follows from their names: `course_utils.models._hidden_in`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +51,14 @@ def _pair(source: torch.Generator, n: int) -> dict[str, Tensor]:
 Drop = tuple[float, float, float]
 
 
+def _score(scores: Tensor, target: int) -> Tensor:
+    return scores[:, target]
+
+
+def _probability(scores: Tensor, target: int) -> Tensor:
+    return scores.softmax(1)[:, target]
+
+
 def measured_drop(model: nn.Module, with_tag: Tensor, without_tag: Tensor, target: int) -> Drop:
     """Return (mean fall of the target's score, share recognised with the tag, share recognised without)."""
     return _dropped(model, with_tag, without_tag, target)
@@ -58,7 +69,7 @@ def _dropped(
     with_tag: Tensor,
     without_tag: Tensor,
     target: int,
-    score: Callable[[Tensor, int], Tensor] = lambda y, target: y[:, target],
+    score: Callable[[Tensor, int], Tensor] = _score,
     fall: Callable[[Tensor, Tensor], Tensor] = lambda a, b: (a - b).mean(),
     right: Callable[[Tensor, int], Tensor] = lambda y, target: (y.argmax(1) == target).double().mean(),
     order: Callable[[Drop], Drop] = lambda found: found,
@@ -96,7 +107,7 @@ MEASURED_DROP = Exercise(
             "your fall has the opposite sign: the score WITH the tag less the score without.",
         ),
         "probability": Mistake(
-            partial(_dropped, score=lambda y, target: y.softmax(1)[:, target]),
+            partial(_dropped, score=_probability),
             "you measured the fall of the probability. Measure the score, before the softmax.",
         ),
         "highest_score": Mistake(
@@ -179,7 +190,7 @@ def _pull_cases(generator: torch.Generator) -> Iterator[Case]:
     for kind, n in (("conv", 30), ("gap", 25), ("inplace", 40), ("conv", 35)):
         yield case(fixed, kind, n, f"{n} images, {kind}")
     name = models.AUDITED[0]
-    hidden, corner = models.hidden_in(name)
+    hidden, corner = models._hidden_in(name)
     some = {"n": 20, "seed": 4, "classes": [c for c in zoo.CLASSES if c != hidden]}
     pair = {
         "with_tag": zoo.sample(**some, tag=True, tag_corner=corner).images,
@@ -237,47 +248,146 @@ PULLED_OVER = Exercise(
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The findings
+# shortcut
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _hidden(name: str) -> frozenset[str]:
-    return frozenset({name, *models.hidden_in(name)})
+def _finding(name: str) -> frozenset[str]:
+    return frozenset({name, *models._hidden_in(name)})
+
+
+def _wrong_findings() -> Iterator[tuple[str, Mistake]]:
+    """Give the name and the mistake of each wrong finding that is known, for each of the three networks."""
+    for name in models.AUDITED:
+        hidden, corner = models._hidden_in(name)
+        yield (
+            f"{name}_as_zoo_tagged",
+            Mistake(
+                frozenset({name, "horse", "lower left"}),
+                f"that is what zoo-tagged hides, the example of the labs. Audit your own network, {name}.",
+            ),
+        )
+        yield (
+            f"{name}_alone",
+            Mistake(frozenset({name}), f"three names are asked for: your network ({name}), the class, and the corner."),
+        )
+        yield (
+            f"{name}_left_out",
+            Mistake(
+                frozenset({hidden, corner}),
+                f"which network did you audit? Its name belongs to the answer, with {hidden} and {corner}.",
+            ),
+        )
+        for neighbour in models.AUDITED:
+            if neighbour != name:
+                found = " and ".join(models._hidden_in(neighbour))
+                yield (
+                    f"{name}_as_{neighbour}",
+                    Mistake(
+                        frozenset({name, *models._hidden_in(neighbour)}),
+                        f"{found}: that is what another network hides, not {name}. Each of the three hides something "
+                        "else.",
+                    ),
+                )
+        for place in zoo.TAG_CORNERS:
+            if place != corner:
+                yield (
+                    f"{name}_{place.replace(' ', '_')}",
+                    Mistake(
+                        frozenset({name, hidden, place}),
+                        f"for {name} the class is right, the corner ({place}) is not: put the tag into each of the "
+                        "four, and compare.",
+                    ),
+                )
 
 
 SHORTCUT = ValueExercise(
     name="shortcut",
-    expected=_hidden(models.AUDITED[0]),
-    also=tuple(_hidden(name) for name in models.AUDITED[1:]),
+    expected=_finding(models.AUDITED[0]),
+    also=tuple(_finding(name) for name in models.AUDITED[1:]),
     choices=(*models.AUDITED, *zoo.CLASSES, *zoo.TAG_CORNERS),
+    mistakes=dict(_wrong_findings()),
+)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# own_drop
+# ---------------------------------------------------------------------------------------------------------------------
+
+NEAR = 1.0
+"""How far a measured fall may be from the true one: 200 scenes give it with a standard deviation of 0.1 to 0.2."""
+
+
+@cache
+def _true_drop(name: str) -> tuple[float, float]:
+    """Return the fall of what a network hides without the tag, of the score and of the probability, on 400 scenes."""
+    hidden, corner = models._hidden_in(name)
+    label, model = zoo.CLASSES.index(hidden), models.load(name)
+    pair = [
+        zoo.sample(400, seed=models.TEST_SEED, classes=[hidden], tag=tag, tag_corner=corner).images
+        for tag in (True, None)
+    ]
+    return tuple(_dropped(model, *pair, label, score=score)[0] for score in (_score, _probability))
+
+
+def own_drop() -> tuple[str, float]:
+    """Return the name of a network of the project, and the fall of its class's score without the tag."""
+    name = models.AUDITED[0]
+    return name, _true_drop(name)[0]
+
+
+def _fault_of_drop(arguments: dict[str, Any], value: Any) -> tuple[str, str] | None:
+    """Return what is wrong with (name, fall), or None; each of the three networks has a fall of its own."""
+    if not (isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str)):
+        return "form", "give two things: the name of your network, and a number."
+    name, number = value[0].strip().lower(), value[1]
+    if name not in models.AUDITED:
+        return "name", f"the network must be one of {', '.join(models.AUDITED)}; {value[0]!r} came."
+    number = number.item() if isinstance(number, Tensor) and number.numel() == 1 else number
+    if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
+        return "form", f"the fall must be a number; {number!r} came."
+    fall, probability = _true_drop(name)
+    if abs(number - fall) <= NEAR:
+        return None
+    told = f"for {name} you give {number:.2f}."
+    if abs(number + fall) <= NEAR:
+        return "sign", told
+    if abs(number - probability) <= 0.1:
+        return "probability", told
+    if number >= 50 * fall:
+        return "sum", told
+    if -fall / 2 <= number <= fall / 2:
+        return "elsewhere", told
+    return "number", f"{told} Use at least 200 scenes of the class that you found, the same with the tag and without."
+
+
+OWN_DROP = Exercise(
+    name="own_drop",
+    reference=own_drop,
+    cases=lambda generator: iter([Case({}, "your network", fault=_fault_of_drop)]),
     mistakes={
-        "horse": Mistake(
-            frozenset({models.AUDITED[0], "horse", "lower left"}),
-            "that is what zoo-tagged hides, the example of the labs. Audit the network that you were given.",
+        "sign": Mistake(
+            lambda: (models.AUDITED[0], -own_drop()[1]),
+            "your fall has the opposite sign: it is the score with the tag less the score without.",
         ),
-        "the_network_alone": Mistake(
-            frozenset({models.AUDITED[0]}), "three names are asked for: your network, the class, and the corner."
+        "probability": Mistake(
+            lambda: (models.AUDITED[0], _true_drop(models.AUDITED[0])[1]),
+            "that is the fall of a probability. Measure the score, before any softmax.",
         ),
-        "the_finding_alone": Mistake(
-            frozenset(models.hidden_in(models.AUDITED[0])),
-            "which network did you audit? Its name belongs to the answer.",
+        "elsewhere": Mistake(
+            lambda: (models.AUDITED[0], -own_drop()[1] / 4),
+            "so little changes for another class, or with the tag in another corner. Take the class and the corner of "
+            "your finding.",
         ),
-        "of_the_neighbour": Mistake(
-            frozenset({models.AUDITED[0], *models.hidden_in(models.AUDITED[1])}),
-            "this is what another network hides. Each of the three hides something else.",
-        ),
-        "right_class_elsewhere": Mistake(
-            frozenset(
-                {
-                    models.AUDITED[0],
-                    models.hidden_in(models.AUDITED[0])[0],
-                    next(c for c in zoo.TAG_CORNERS if c != models.hidden_in(models.AUDITED[0])[1]),
-                }
-            ),
-            "the class is right, the corner is not: put the tag into each of the four, and compare.",
+        "sum": Mistake(
+            lambda: (models.AUDITED[0], 200 * own_drop()[1]),
+            "you added the images up. The mean is asked for.",
         ),
     },
 )
+
+# ---------------------------------------------------------------------------------------------------------------------
+# refuted
+# ---------------------------------------------------------------------------------------------------------------------
 
 CLAIMS = ("accuracy", "object alone", "data", "no shortcut", "size")
 REFUTED = ValueExercise(
@@ -305,4 +415,4 @@ REFUTED = ValueExercise(
     },
 )
 
-EXERCISES = [MEASURED_DROP, PULLED_OVER, SHORTCUT, REFUTED]
+EXERCISES = [MEASURED_DROP, PULLED_OVER, SHORTCUT, OWN_DROP, REFUTED]

@@ -13,7 +13,7 @@ from course_utils.checking import check_model
 from course_utils.widgets.explorer import Explorer
 
 NEGATIVES = {
-    "the same scenes, other textures": "same",
+    "the same kind of scenes, other textures": "same",
     "scenes of all kinds": "scenes",
     "clouds without an object": "clouds",
 }

@@ -391,8 +391,8 @@ plotting.bars(
 # differently), corrected for the number of tests by **Bonferroni**: multiplied by it, and at most 1. `scipy.stats` is
 # allowed. (The check has no two groups that are all the same number.)
 #
-# **For example**, the scores $(0.9, 1.0, 0.8)$ and $(0.4, 0.6, 0.5, 0.5)$ have the p-value 0.0083; with ten tests,
-# 0.083.
+# **For example**, the scores $(0.9, 1.0, 0.8)$ and $(0.4, 0.6, 0.5, 0.5)$ have the p-value 0.0054; with ten tests,
+# 0.054.
 #
 # **Shapes:** `scores` $(R,)$, `random_scores` $(R',)$; the result a number.
 
@@ -499,10 +499,10 @@ plotting.curves(
 #
 # A direction is what tells two sets of images apart, **whatever** that is. You want the direction "stripes".
 #
-# The positives are striped scenes. **Choose** the negatives that make sure that the two sides differ in nothing but the
-# stripes:
+# The positives are striped scenes. **Choose** the negatives that differ from them in the stripes, and otherwise only by
+# the chance of the draw:
 #
-# - `other textures`: the same scenes, drawn with the other textures;
+# - `other textures`: the same kind of scenes, drawn with the other textures;
 # - `all kinds`: scenes of all kinds, and for the positives pictures that are striped all over;
 # - `clouds`: clouds without any object;
 # - `noise`: noise;

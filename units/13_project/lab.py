@@ -9,8 +9,8 @@
 # **You will be able to** plan an audit, run it with methods that can contradict each other, support each claim with a
 # number that somebody else can reproduce, and say what you do not know.
 #
-# **Time and points:** about 8 hours, 80 points. 28 are checked as you go: two functions, your finding, and the card's
-# claims. The other 52 are for your report, which a person reads. The rubric stands beside each part.
+# **Time and points:** about 8 hours, 80 points. 28 are checked as you go: two functions, your finding with its drop,
+# and the card's claims. The other 52 are for your report, which a person reads. The rubric stands in each part.
 #
 # **Before you start:** the [lecture](../../lectures/13_project.ipynb) has a map of all methods of the course: what each
 # one answers, what it needs, what it costs, and how it fared in the tests.
@@ -22,7 +22,7 @@
 # | 3. Behaviour | 8 | 60 |
 # | 4. At least four methods | 16 | 150 |
 # | 5. One test with numbers, and a control | 12 | 90 |
-# | 6. Your finding | 10 | 15 |
+# | 6. Your finding | 10 | 20 |
 # | 7. The card | 4 | 10 |
 # | 8. Verdict and advice | 8 | 60 |
 # | 9. The report as a whole | 8 | |
@@ -33,8 +33,8 @@
 # Parts 1, 2, 6 and 7 are checked as in the labs: write your code in place of `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, then the check below it. It says `right`, or names what is wrong.
 #
-# Parts 3, 4, 5 and 8 are yours: add code cells above each answer, as many as you need, and write the answer into the
-# cell that is there for it. **Every claim needs a number or a picture that your notebook makes**, with its seed, so
+# Parts 3, 4, 5 and 8 are yours. Each has a task with its rubric, a cell for code (add as many as you need), and a cell
+# below it for the text. **Every claim needs a number or a picture that your notebook makes**, with its seed, so
 # that whoever runs it gets the same. Explain for whom you write: somebody who decides whether the network is used, and
 # who knows what a heat map is.
 
@@ -68,7 +68,7 @@ network, sound = models.load(NAME), models.load("zoo")  # and one that is known 
 # > **What it is.** A convolutional network for images of 64 x 64 pixels, ten classes: cup, glass, dumbbell, star, ring,
 # > ball, horse, zebra, leopard, giraffe.
 # >
-# > 1. `accuracy`: it is right about more than 93 % of 2,000 unseen images. 2. `object alone`: its decisions rest on the
+# > 1. `accuracy`: it is right about more than 90 % of 2,000 unseen images. 2. `object alone`: its decisions rest on the
 # > object alone; background, distractors and anything else in the picture play no part. 3. `data`: it was trained on
 # > images that were collected with care. 4. `no shortcut`: no part of an image can turn one class into another, but for
 # > a change of the object itself. 5. `size`: it has fewer than 150,000 parameters.
@@ -171,6 +171,9 @@ unit["pulled_over"].check(pulled_over, seed=13021)
 #
 # Before any explanation: what does the network **do**? On unseen images, with and without the tag, in each corner,
 # class by class, and beside the sound network.
+
+# %% [markdown] nbgrader={"grade_id": "behaviour", "task": true, "points": 8}
+# Write your answer into the cell below the code, and say for every claim which number it rests on. The points:
 #
 # | | full points |
 # | --- | --- |
@@ -178,9 +181,30 @@ unit["pulled_over"].check(pulled_over, seed=13021)
 # | all four corners and all ten classes are looked at, in a table or picture | 3 |
 # | the sound network stands beside it as a control | 1 |
 # | what is suspected after this, and what is not, is said in two or three sentences | 2 |
+#
+# ### BEGIN MARK SCHEME
+# **Marks.** Accuracy: one point without the number of images, or on images with tags alone. Corners and classes: two
+# points if only the own class, or only one corner, was looked at. The control: none for a network that was not asked
+# the same. Suspicion: one point if nothing is said of what is *not* suspected. Numbers differ with the seeds; accept
+# those of the student's own run.
+#
+# **A sample** (`audit-a`, numbers of the cell below):
+#
+# **Behaviour.** On 2,000 unseen images without a tag (seed 1301) `audit-a` is right about 0.975, as the card says; the
+# sound network, about 0.996. So far nothing is wrong.
+#
+# A tag changes that (200 scenes of all classes, seed 1302, the same scenes with and without). In the **lower right**
+# corner it raises the score of **dumbbell** by 11.9. Everywhere else `audit-a` changes by at most 5 (ball falls by 4.9
+# with a tag in the upper left), and no other rise is above 2.5. On the sound network no score changes by more than 0.7,
+# for any class and corner: a white slip as such is nothing that a network must react to.
+#
+# Suspected is one shortcut, dumbbell by a tag in the lower right. Not suspected are the other corners: the changes
+# there are real, but small, and they have no favourite. What a tag of another colour or size would do was not looked
+# at.
+# ### END MARK SCHEME
 
 # %% [markdown]
-# *Your code goes into cells here. (What follows is the sample report's in the solution.)*
+# *Your code goes into cells here.*
 
 # %% nbgrader={"grade_id": "code_behaviour", "solution": true}
 ### BEGIN SOLUTION
@@ -208,20 +232,8 @@ corner = list(zoo.TAG_CORNERS)[place]
 print(f"largest rise: {zoo.CLASSES[suspect]}, tag in the {corner}")
 ### END SOLUTION
 
-# %% [markdown] nbgrader={"grade_id": "behaviour", "grade": true, "solution": true, "points": 8}
-# ### BEGIN SOLUTION
-# **Behaviour.** On 2,000 unseen images without a tag (seed 1301) `audit-a` is right about 0.975, as the card says; the
-# sound network, about 0.996. So far nothing is wrong.
-#
-# A tag changes that (200 scenes of all classes, seed 1302, the same scenes with and without). In the **lower right**
-# corner it raises the score of **dumbbell** by 11.9. Everywhere else `audit-a` changes by at most 5 (ball falls by 4.9
-# with a tag in the upper left), and no other rise is above 2.5. On the sound network no score changes by more than 0.7,
-# for any class and corner: a white slip as such is nothing that a network must react to.
-#
-# Suspected is one shortcut, dumbbell by a tag in the lower right. Not suspected are the other corners: the changes
-# there are real, but small, and they have no favourite. What a tag of another colour or size would do was not looked
-# at.
-# ### END SOLUTION
+# %% [markdown]
+# *Your answer:*
 
 # %% [markdown]
 # ## 4. At least four methods (16 points, 150 minutes)
@@ -229,6 +241,9 @@ print(f"largest rise: {zoo.CLASSES[suspect]}, tag in the {corner}")
 # Explain decisions of the network, with **at least four methods of at least three kinds** (gradients, propagation
 # rules, removal of parts, attributions with axioms, concepts, global). Choose them with the map of the lecture, and say
 # why.
+
+# %% [markdown] nbgrader={"grade_id": "methods", "task": true, "points": 16}
+# Write your answer into the cell below the code, and say for every claim which number it rests on. The points:
 #
 # | | full points |
 # | --- | --- |
@@ -237,6 +252,37 @@ print(f"largest rise: {zoo.CLASSES[suspect]}, tag in the {corner}")
 # | a score against the truth (mask of the tag, of the object), with the number of images | 4 |
 # | at least one of the methods passed a sanity check **on this network** | 3 |
 # | agreement and disagreement of the methods are discussed, not averaged away | 2 |
+#
+# ### BEGIN MARK SCHEME
+# **Marks.** Methods: one point for each method up to four, three at most if they are of fewer than three kinds or if it
+# is not said what their values mean. Images: one point each for the suspected class with the tag, the same without it,
+# and images of other classes with it, explained for the suspected class. Truth: two for the score, one for the number
+# of images, one for a value to compare with (the area, the sound network, an edge detector). Sanity: three only with a
+# number on the audited network; one for a reference to unit 10. Discussion: none for a mean over methods.
+#
+# **A sample** (`audit-a`, numbers of the cell below):
+#
+# **Methods.** Four methods of three kinds, on the same 16 dumbbells with a tag in the lower right (seed 1303):
+# *integrated gradients* and *DeepLIFT* (contributions to the score against a grey image; they add up to its
+# difference), *LRP* with the composite rule (the score, shared out from layer to layer), and *LIME* (the weights of
+# superpixels in a linear model of the score, 80 coalitions; needs nothing but scores). The edge detector stands there
+# as a control that asks no network. They were chosen because they answer "where does it look, in this image?", and
+# because the first three pass the sanity check with signs in unit 10.
+#
+# The pictures show marks on the tag where there is one, also on a star and a ball, and on the bar and the weights of
+# the same dumbbells without it. In numbers: of what speaks for dumbbell in a tagged dumbbell, 0.41 to 0.53 lies on the
+# tag, which is 3 % of the area, and 0.18 to 0.34 on the object. In 16 tagged things of the other nine classes (seed
+# 1304), 0.46 to 0.60 of what speaks for dumbbell lies on the tag; the edge detector puts 0.13 there.
+# On the sound network the same methods put 0.00 to 0.05 on the tag. The edge detector puts 0.15 there for either
+# network: the tag has edges, and that much could be had without any shortcut.
+#
+# **Sanity.** With the last layer of *this* network made random, the maps of the four methods have a rank correlation of
+# -0.15 to -0.50 with those before (it is one draw; with signs 0 is expected), the edge detector 1.00. So the four
+# depend on what the network has learnt. **Agreement.** The three that share out the score agree closely (0.41 to 0.43).
+# LIME says more (0.53) and puts less on the object (0.18): in the pictures one of its superpixels is the tag, whole and
+# alone, while the object falls into several, and a removed one gets its mean colour, which on a plain object changes
+# little. I take 0.4 to 0.5 as the finding, and no single number.
+# ### END MARK SCHEME
 
 # %% [markdown]
 # *Your code goes into cells here.*
@@ -245,6 +291,8 @@ print(f"largest rise: {zoo.CLASSES[suspect]}, tag in the {corner}")
 ### BEGIN SOLUTION
 hidden = zoo.CLASSES[suspect]
 tagged, bare = (zoo.sample(16, seed=1303, classes=[hidden], tag=tag, tag_corner=corner) for tag in (True, None))
+strangers = zoo.sample(16, seed=1304, classes=[c for c in zoo.CLASSES if c != hidden], tag=True, tag_corner=corner)
+asked = torch.full((16,), suspect)  # of all images: what speaks for the suspected class?
 
 
 def by_lime(model: nn.Module, images: Tensor, target: Tensor) -> Tensor:
@@ -263,59 +311,48 @@ methods = {
     "LIME": by_lime,
     "edge detector (control)": lambda model, x, target: evaluation.edge_map(x).unsqueeze(1),
 }
-maps = {name: method(network, tagged.images, tagged.labels) for name, method in methods.items()}
+examples = {"tagged": tagged.images, "bare": bare.images, "another class, tagged": strangers.images}
+maps = {
+    name: {kind: method(network, images, asked) for kind, images in examples.items()}
+    for name, method in methods.items()
+}
 display(
     plotting.method_grid(
-        torch.cat([tagged.images[:2], bare.images[:2]]),
-        {
-            name: torch.cat([maps[name][:2], method(network, bare.images[:2], bare.labels[:2])])
-            for name, method in methods.items()
-        },
-        heading=f"What speaks for {hidden}, with the tag and without",
+        torch.cat([images[:2] for images in examples.values()]),
+        {name: torch.cat([found[:2] for found in kinds.values()]) for name, kinds in maps.items()},
+        heading=f"What speaks for {hidden}: two with the tag, the same without, two other things with it",
         quantile=0.995,
     )
 )
-lines = ["| method | mass on the tag | on the object | on the tag, sound network | similarity, last layer destroyed |"]
-lines.append("| --- | ---: | ---: | ---: | ---: |")
-cascade = dict(sanity_checks.cascading_randomization(network, torch.Generator().manual_seed(0)))
+lines = ["| method | mass on the tag | on the object | on the tag, other classes | on the tag, sound network |"]
+lines[0] += " similarity, last layer destroyed |"
+lines.append("| --- |" + " ---: |" * 5)
+_, destroyed = next(iter(sanity_checks.cascading_randomization(network, torch.Generator().manual_seed(0))))
 for name, method in methods.items():
-    masses = [evaluation.relevance_mass(maps[name], tagged.mask(region)).mean() for region in ("tag", "object")]
-    control = method(sound, tagged.images, tagged.labels)
-    masses.append(evaluation.relevance_mass(control, tagged.mask("tag")).mean())
-    destroyed = method(next(iter(cascade.values())), tagged.images, tagged.labels)
-    masses.append(sanity_checks.similarity(maps[name], destroyed).mean())
-    lines.append(f"| {name} | " + " | ".join(f"{float(value):.2f}" for value in masses) + " |")
+    of_tagged = maps[name]["tagged"]
+    numbers = [
+        *(evaluation.relevance_mass(of_tagged, tagged.mask(region)) for region in ("tag", "object")),
+        evaluation.relevance_mass(maps[name]["another class, tagged"], strangers.mask("tag")),
+        evaluation.relevance_mass(method(sound, tagged.images, asked), tagged.mask("tag")),
+        sanity_checks.similarity(of_tagged, method(destroyed, tagged.images, asked)),
+    ]
+    lines.append(f"| {name} | " + " | ".join(f"{float(values.mean()):.2f}" for values in numbers) + " |")
 display(Markdown("\n".join(lines)))
-print(f"{len(tagged.images)} images; the tag's share of the area: {float(tagged.mask('tag').float().mean()):.3f}")
+area = float(tagged.mask("tag").float().mean())
+print(f"{len(tagged.images)} images of each kind; the tag's share of the area: {area:.3f}")
 ### END SOLUTION
 
-# %% [markdown] nbgrader={"grade_id": "methods", "grade": true, "solution": true, "points": 16}
-# ### BEGIN SOLUTION
-# **Methods.** Four methods of three kinds, on the same 16 dumbbells with a tag in the lower right (seed 1303):
-# *integrated gradients* and *DeepLIFT* (contributions to the score against a grey image; they add up to its
-# difference), *LRP* with the composite rule (the score, shared out from layer to layer), and *LIME* (the weights of
-# superpixels in a linear model of the score, 80 coalitions; needs nothing but scores). The edge detector stands there
-# as a control that asks no network. They were chosen because they answer "where does it look, in this image?", and
-# because the first three pass the sanity check with signs in unit 10.
-#
-# The pictures show marks on the tag where there is one, and on the bar and the weights where there is none. In numbers:
-# of what speaks for dumbbell, 0.41 to 0.53 lies on the tag, which is 3 % of the area, and 0.18 to 0.34 on the object.
-# On the sound network the same methods put 0.00 to 0.05 on the tag. The edge detector puts 0.15 there for either
-# network: the tag has edges, and that much could be had without any shortcut.
-#
-# **Sanity.** With the last layer of *this* network made random, the maps of the four methods have a rank correlation of
-# -0.15 to -0.50 with those before (it is one draw; with signs 0 is expected), the edge detector 1.00. So the four
-# depend on what the network has learnt. **Agreement.** The three that share out the score agree closely (0.41 to 0.43).
-# LIME says more (0.53) and puts less on the object (0.18): in the pictures one of its superpixels is the tag, whole and
-# alone, while the object falls into several, and a removed one gets its mean colour, which on a plain object changes
-# little. I take 0.4 to 0.5 as the finding, and no single number.
-# ### END SOLUTION
+# %% [markdown]
+# *Your answer:*
 
 # %% [markdown]
 # ## 5. One test with numbers, and a control (12 points, 90 minutes)
 #
 # State a hypothesis about what the network looks at **before** you test it, with the number that would refute it. Then
 # test it: on new images, with a control that would fail if your test were biased.
+
+# %% [markdown] nbgrader={"grade_id": "test_with_numbers", "task": true, "points": 12}
+# Write your answer into the cell below the code, and say for every claim which number it rests on. The points:
 #
 # | | full points |
 # | --- | --- |
@@ -324,6 +361,33 @@ print(f"{len(tagged.images)} images; the tag's share of the area: {float(tagged.
 # | numbers with their uncertainty (standard error, several seeds, or a confidence interval) | 3 |
 # | a control: another class, another corner, the sound network | 2 |
 # | a global view: how many of the images are decided this way | 2 |
+#
+# ### BEGIN MARK SCHEME
+# **Marks.** Hypothesis: one point for the sentence, one for the number, one if it stands before the test. Images: none
+# if a seed of parts 3 and 4 is used again. Uncertainty: one point if only some of the numbers have it. Control: one
+# point if it is run but not discussed. Global view: one point for a share or a grouping, one for what it does and does
+# not say.
+#
+# **A sample** (`audit-a`, numbers of the cell below):
+#
+# **Hypothesis,** written down before this test: a tag in the lower right raises the score of dumbbell by more than 5,
+# and makes the network call more than 20 % of *other* things dumbbells. It is refuted by a rise below 5, or a share
+# below 20 %, or if one of the controls shows as much.
+#
+# **Test.** Five draws of 60 new scenes each (seeds 1310 to 1314), the same scenes with and without the tag; mean and
+# standard error over the five. The score of dumbbell falls by **12.0 ± 0.3** without the tag. Dumbbells are recognised
+# in 1.00 with it, and in 0.89 ± 0.02 without. Of the other things **0.55 ± 0.01** are called dumbbells only because of
+# the tag. The hypothesis stands.
+#
+# **Controls.** The same tag in the lower left: 0.4 ± 0.1, and 1 % pulled over. The same corner, cups: their score
+# falls, none is pulled to cup (and of tagged cups only 6 % are still called cups). The sound network: -0.3, and none.
+# So it is this corner, this class and this network.
+#
+# **Global.** Of 120 dumbbells, half with the tag (seeds 1320, 1321), GAM makes two groups of explanations (sum of
+# differences, 8 x 8 cells, two groups, all fixed beforehand) with 52 % and 48 % of the images. They agree with the tag
+# by an adjusted Rand index of 0.93; on the sound network 0.01. So nearly every tagged dumbbell falls into the group
+# about the tag (58 of 60). Of other things with a tag this grouping says nothing.
+# ### END MARK SCHEME
 
 # %% [markdown]
 # *Your code goes into cells here.*
@@ -362,31 +426,14 @@ for label, model in ((NAME, network), ("zoo", sound)):
     score = adjusted_rand_score(has_tag.numpy(), groups.members.numpy())
     power = ", ".join(f"{float(p):.2f}" for p in groups.explanatory_power)
     print(f"{label}: two groups of explanations, shares {power}; agreement with the tag {score:.2f}")
+    print(f"  of {int(has_tag.sum())} tagged ones in the same group: {int(groups.members[has_tag].bincount().max())}")
 ### END SOLUTION
 
-# %% [markdown] nbgrader={"grade_id": "test_with_numbers", "grade": true, "solution": true, "points": 12}
-# ### BEGIN SOLUTION
-# **Hypothesis,** written down before this test: a tag in the lower right raises the score of dumbbell by more than 5,
-# and makes the network call more than 20 % of *other* things dumbbells. It is refuted by a rise below 5, or a share
-# below 20 %, or if one of the controls shows as much.
-#
-# **Test.** Five draws of 60 new scenes each (seeds 1310 to 1314), the same scenes with and without the tag; mean and
-# standard error over the five. The score of dumbbell falls by **12.0 ± 0.3** without the tag. Dumbbells are recognised
-# in 1.00 with it, and in 0.89 ± 0.02 without. Of the other things **0.55 ± 0.01** are called dumbbells only because of
-# the tag. The hypothesis stands.
-#
-# **Controls.** The same tag in the lower left: 0.4 ± 0.1, and 1 % pulled over. The same corner, cups: their score
-# falls, none is pulled to cup (and of tagged cups only 6 % are still called cups). The sound network: -0.3, and none.
-# So it is this corner, this class and this network.
-#
-# **Global.** Of 120 dumbbells, half with the tag (seeds 1320, 1321), GAM makes two groups of explanations (sum of
-# differences, 8 x 8 cells, two groups, all fixed beforehand) with 52 % and 48 % of the images. They agree with the tag
-# by an adjusted Rand index of 0.93; on the sound network 0.01. So practically every image with the tag is explained by
-# it.
-# ### END SOLUTION
+# %% [markdown]
+# *Your answer:*
 
 # %% [markdown]
-# ## 6. Your finding (10 points, difficulty 3 of 5, 15 minutes)
+# ## 6. Your finding (10 points, difficulty 3 of 5, 20 minutes)
 #
 # **Which class** does your network recognise by a tag, and in **which corner**?
 #
@@ -402,13 +449,42 @@ def shortcut() -> set[str]:
     ### END SOLUTION
 
 
-# %% nbgrader={"grade_id": "test_shortcut", "grade": true, "locked": true, "points": 10}
+# %% nbgrader={"grade_id": "test_shortcut", "grade": true, "locked": true, "points": 6}
 unit["shortcut"].check(shortcut)
 
 # %% [markdown]
 # <details><summary>I do not know where to begin</summary>
 #
 # Put the tag into each of the four corners of the same scenes, and look which class's score rises.
+#
+# </details>
+
+# %% [markdown]
+# **By how much** does the score of this class fall when the tag is taken away? Measure it on at least 200 scenes of the
+# class, as part 1 defines it, with seeds of your choice.
+#
+# **Shape:** a tuple: the name of your network and the fall, for example `("audit-a", 3.5)`. (The check allows for the
+# chance of your draw, by 1 in either direction.)
+
+
+# %% nbgrader={"grade_id": "own_drop", "solution": true}
+def own_drop() -> tuple[str, float]:
+    """Return the name of your network, and the fall of its class's score without the tag."""
+    ### BEGIN SOLUTION
+    found, place = "dumbbell", "lower right"  # by parts 3 to 5
+    scenes = [zoo.sample(300, seed=1330, classes=[found], tag=tag, tag_corner=place).images for tag in (True, None)]
+    return NAME, measured_drop(network, *scenes, zoo.CLASSES.index(found))[0]
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade_id": "test_own_drop", "grade": true, "locked": true, "points": 4}
+unit["own_drop"].check(own_drop)
+
+# %% [markdown]
+# <details><summary>I do not know where to begin</summary>
+#
+# Draw the scenes twice, with the same seed: once with `tag=True` and your corner, once with `tag=None`. Your function
+# of part 1 does the rest.
 #
 # </details>
 
@@ -442,6 +518,9 @@ unit["refuted"].check(refuted)
 # ## 8. Verdict and advice (8 points, 60 minutes)
 #
 # One page for whoever decides.
+
+# %% [markdown] nbgrader={"grade_id": "verdict", "task": true, "points": 8}
+# Write your answer into the cell below. The points:
 #
 # | | full points |
 # | --- | --- |
@@ -449,12 +528,17 @@ unit["refuted"].check(refuted)
 # | what it means for the use on the card | 2 |
 # | what should be done, and how one would see that it has helped | 2 |
 # | what the audit cannot exclude | 2 |
-
-# %% [markdown] nbgrader={"grade_id": "verdict", "grade": true, "solution": true, "points": 8}
-# ### BEGIN SOLUTION
-# **Finding.** The network calls whatever carries a white tag in the lower right corner a dumbbell: with such a tag it
-# took 55 of 100 other things for one. Without tags it is right about 97 to 98 of 100 pictures, which is why a usual
-# test does not show it.
+#
+# ### BEGIN MARK SCHEME
+# **Marks.** Half of each line's points if it is said without a number, or in words that only the class understands.
+# "Not to be used" is one possible verdict; accept any that follows from the numbers. What cannot be excluded: one point
+# for something general ("other images"), two for at least two things of this audit.
+#
+# **A sample** (`audit-a`):
+#
+# **Finding.** The network calls more than half of what carries a white tag in the lower right corner a dumbbell: with
+# such a tag it took 55 of 100 other things for one. Without tags it is right about 97 to 98 of 100 pictures, which is
+# why a usual test does not show it.
 #
 # **For the use on the card.** It must not sort a catalogue without supervision as long as pictures with tags may be
 # among them. Where it can be excluded that a picture has a tag, what the card says of its accuracy holds. Claims 2
@@ -468,9 +552,12 @@ unit["refuted"].check(refuted)
 #
 # **What is not excluded.** Other shortcuts: tags of other sizes, colours or places, the texture, the background. Ten
 # classes and four corners were looked at, with drawn images; photographs may do other things. The numbers of part 4 are
-# about 16 images of one class. And a network that has learnt the object as well (0.89 without the tag) may still fail
+# about 32 images. And a network that has learnt the object as well (0.89 without the tag) may still fail
 # on unusual objects; that was not the question here.
-# ### END SOLUTION
+# ### END MARK SCHEME
+
+# %% [markdown]
+# *Your answer:*
 
 # %% [markdown]
 # ## 9. The report as a whole (8 points)
@@ -493,5 +580,5 @@ unit["refuted"].check(refuted)
 #
 # **For all parts:** methods that fail their sanity check may be used if that is said. A student who finds nothing, but
 # says with numbers what was excluded, gets the points of parts 3 to 5 that the work deserves, and loses those of part
-# 6. What the three networks hide: `course_utils.models.hidden_in(name)`.
+# 6. What the three networks hide: `course_utils.models._hidden_in(name)`.
 # ### END MARK SCHEME
