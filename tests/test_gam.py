@@ -172,13 +172,22 @@ def test_one_start_is_the_slides_pseudo_code(k: int) -> None:
     assert came.cost == pytest.approx(cost)
 
 
+def falls(costs: tuple[float, ...]) -> bool:
+    """Say whether no cost is higher than the one before.
+
+    Each is a sum of some dozen float64 numbers >= 0 in an order of its own, good to about 1e-14 of itself; a step that
+    really raises the cost does so by the difference of two distances.
+    """
+    return all(later <= earlier * (1 + 1e-9) for earlier, later in itertools.pairwise(costs))
+
+
 @pytest.mark.parametrize("metric", gam.METRICS)
 @pytest.mark.parametrize("seed", range(4))
 def test_the_cost_never_rises_and_is_that_of_the_groups(metric: str, seed: int) -> None:
     distances = gam.pairwise_rank_distances(shares(40, 8, seed), metric)
     for k in (2, 4):
         came = gam.k_medoids(distances, k, generator=seeded(seed), n_restarts=1)
-        assert all(later <= earlier for earlier, later in itertools.pairwise(came.costs))
+        assert falls(came.costs)
         assert came.cost == came.costs[-1]
         own = distances[torch.arange(40), came.medoids[came.members]]
         assert came.cost == pytest.approx(float(own.sum()), rel=1e-9)
@@ -186,6 +195,33 @@ def test_the_cost_never_rises_and_is_that_of_the_groups(metric: str, seed: int) 
         assert (came.members[came.medoids] == torch.arange(k)).all()
         sizes = came.members.bincount(minlength=k)
         assert (sizes > 0).all() and (sizes.diff() <= 0).all()
+
+
+def test_the_costs_are_those_of_the_rounds_as_they_are() -> None:
+    distances = gam.pairwise_rank_distances(shares(60, 8, 5), "l1")
+    first = torch.tensor([0, 1, 2, 3])
+    came = gam.improve(distances, first)
+    assert len(came.costs) > 3
+    for n, cost in enumerate(came.costs[1:], start=1):
+        part = gam.improve(distances, first, n)
+        own = sum(float(distances[i, part.medoids[part.members[i]]]) for i in range(60))
+        assert cost == pytest.approx(own, rel=1e-9)
+    assert came.costs[0] == pytest.approx(float(distances[:, first].amin(1).sum()), rel=1e-9)
+
+
+def test_a_step_that_makes_it_worse_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    distances = gam.pairwise_rank_distances(shares(60, 8, 5), "l1")
+    assign, calls = gam._assign, []
+
+    def forgetful(distances: Tensor, medoids: Tensor) -> tuple[Tensor, float]:
+        calls.append(medoids)
+        if len(calls) == 1:
+            return assign(distances, medoids)
+        members = torch.zeros(len(distances), dtype=torch.long)  # all to the first medoid
+        return members, float(distances[:, medoids[0]].sum())
+
+    monkeypatch.setattr(gam, "_assign", forgetful)
+    assert not falls(gam.improve(distances, torch.tensor([0, 1, 2, 3])).costs)
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
@@ -321,7 +357,13 @@ DISTANCES = gam.pairwise_rank_distances(VALUES, "l1")
         (lambda: gam.silhouettes(DISTANCES, (1,)), ValueError, "n_clusters must be from 2 to 4"),
         (lambda: gam.silhouettes(DISTANCES, (5,)), ValueError, "n_clusters must be from 2 to 4"),
         (lambda: gam.cells(torch.rand(2, 9, 9), 2), ValueError, "size must divide the maps' 9 x 9"),
+        (lambda: gam.silhouettes(DISTANCES, 3), TypeError, "n_clusters must be numbers of groups"),
         (lambda: gam.cells(torch.rand(9, 9), 3), ValueError, "attributions must be maps"),
+        (lambda: gam.cells(torch.full((2, 8, 8), float("nan"))), ValueError, "attributions must be finite, got 128"),
+        (lambda: gam.cells(torch.full((1, 8, 8), float("inf"))), ValueError, "attributions must be finite, got 64"),
+        (lambda: gam.cells(torch.rand(2, 8, 8), "a"), TypeError, "size must be a whole number or a pair"),
+        (lambda: gam.cells(torch.rand(2, 8, 8), (2, 2, 2)), ValueError, "size must be .* got 3 numbers"),
+        (lambda: gam.cells(torch.rand(2, 8, 8), 0), ValueError, "size must be at least 1, got 0"),
     ],
 )
 def test_bad_arguments_are_named(call: object, error: type[Exception], message: str) -> None:
