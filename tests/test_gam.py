@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import kmedoids
 import numpy as np
@@ -46,17 +47,32 @@ def slow_kendall(a: list[float], b: list[float]) -> float:
     return total
 
 
-def slow_clusters(distances: np.ndarray, medoids: list[int], rounds: int) -> tuple[list[int], float]:
-    n = len(distances)
-    for _ in range(rounds):
-        members = [min(range(len(medoids)), key=lambda c: (i != medoids[c], distances[i][medoids[c]])
-                       if i in medoids else (True, distances[i][medoids[c]])) for i in range(n)]  # fmt: skip
-        for c in range(len(medoids)):
-            group = [i for i in range(n) if members[i] == c]
-            costs = {i: sum(distances[j][i] for j in group) for i in group}
-            if min(costs.values()) < costs[medoids[c]]:
-                medoids[c] = min(costs, key=costs.get)
-    return medoids, sum(min(distances[i][m] for m in medoids) for i in range(n))
+def slow_clusters(
+    distances: np.ndarray, medoids: list[int], update_inside: bool = False
+) -> tuple[list[int], list[float]]:
+    """Step 3 with the lecture's corrections; with update_inside the groups change between clusters, as printed."""
+    items, medoids = range(len(distances)), list(medoids)
+
+    def nearest() -> list[int]:
+        return [min(range(len(medoids)), key=lambda c: distances[i][medoids[c]]) for i in items]
+
+    def total() -> float:
+        return sum(distances[i][medoids[members[i]]] for i in items)
+
+    members, before = nearest(), []
+    costs = [total()]
+    while medoids != before:
+        before = list(medoids)
+        for cluster in range(len(medoids)):
+            inside = [i for i in items if members[i] == cluster]
+            for temporary in inside:
+                if sum(distances[i][temporary] for i in inside) < sum(distances[i][medoids[cluster]] for i in inside):
+                    medoids[cluster] = temporary
+            if update_inside:
+                members = nearest()
+        members = nearest()
+        costs.append(total())
+    return medoids, costs
 
 
 # Normalization
@@ -165,14 +181,28 @@ def mixture(sizes: tuple[int, ...], seed: int, spread: float = 0.05) -> tuple[Te
 def test_one_start_is_the_slides_pseudo_code(k: int) -> None:
     values = shares(25, 6, 7)
     distances = gam.pairwise_rank_distances(values, "l1")
-    start = torch.randperm(25, generator=seeded(3))[:k].tolist()
-    medoids, cost = slow_clusters(distances.numpy(), list(start), 30)
+    start = torch.randperm(25, generator=seeded(3))[:k]
+    medoids, costs = slow_clusters(distances.numpy(), start.tolist())
     came = gam.k_medoids(distances, k, generator=seeded(3), n_restarts=1)
     assert sorted(came.medoids.tolist()) == sorted(medoids)
-    assert came.cost == pytest.approx(cost)
+    assert came.costs == pytest.approx(costs)
+    assert gam.improve(distances, start).medoids.tolist() == medoids
 
 
-def falls(costs: tuple[float, ...]) -> bool:
+def test_the_slides_pseudo_code_as_printed_has_costs_of_0_or_another_order() -> None:
+    """What the lecture says of its slips: an attribution's distance to itself is 0; groups updated between clusters."""
+    distances = gam.pairwise_rank_distances(shares(40, 6, 7), "l1")
+    assert (distances.diagonal() == 0).all()
+    ends = []
+    for seed in range(8):
+        start = torch.randperm(40, generator=seeded(seed))[:4]
+        _, costs = slow_clusters(distances.numpy(), start.tolist(), update_inside=True)
+        assert falls(costs)
+        ends.append((gam.improve(distances, start).cost, costs[-1]))
+    assert any(after != pytest.approx(within, rel=1e-6) for after, within in ends)
+
+
+def falls(costs: Sequence[float]) -> bool:
     """Say whether no cost is higher than the one before.
 
     Each is a sum of some dozen float64 numbers >= 0 in an order of its own, good to about 1e-14 of itself; a step that
