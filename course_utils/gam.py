@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from course_utils.checking import check_count, check_finite, random_source
+from course_utils.checking import check_count, check_finite, check_pair, random_source
 from course_utils.passes import in_steps
 
 METRICS = ("spearman", "kendall", "l1")
@@ -170,7 +170,8 @@ class Clustering:
         medoids: (k,) indices of the items that stand for the groups.
         members: (N,) for each item the number of its group, 0 to k - 1.
         cost: the sum of the distances of all items to their medoids.
-        costs: the cost after each assignment, from the first to the last; it never rises.
+        costs: the cost after each assignment, from the first to the last. It never rises, but for the last bits: each
+            is a sum of its own.
     """
 
     medoids: Tensor
@@ -249,7 +250,7 @@ def improve(distances: Tensor, medoids: Tensor, n_iterations: int = 100) -> Clus
             if sums.min() < sums[own]:  # of equally good ones the old one stays
                 medoids[group] = inside[sums.argmin()]
         members, cost = _assign(distances, medoids)
-        history.append(min(cost, history[-1]))  # sums of other orders may differ in the last bits
+        history.append(cost)
         if not cost < history[-2]:
             break
     return Clustering(medoids, members, history[-1], tuple(history))
@@ -303,6 +304,8 @@ def silhouettes(
     """
     from sklearn.metrics import silhouette_score
 
+    if not isinstance(n_clusters, Sequence):
+        raise TypeError(f"n_clusters must be numbers of groups to try, such as (2, 3), got {type(n_clusters).__name__}")
     distances, generator = _check_distances(distances), random_source(generator)
     found = {}
     for k in n_clusters:
@@ -383,8 +386,8 @@ def cells(attributions: Tensor, size: int | tuple[int, int] = 8) -> Tensor:
     if not isinstance(attributions, Tensor) or attributions.dim() not in (3, 4):
         shape = tuple(attributions.shape) if isinstance(attributions, Tensor) else type(attributions).__name__
         raise ValueError(f"attributions must be maps (N, C, H, W) or (N, H, W), got {shape}")
-    rows, columns = (size, size) if isinstance(size, int) else size
-    check_count(rows, "size"), check_count(columns, "size")
+    check_finite(attributions, "attributions")
+    rows, columns = check_pair(size, "size", 1)
     maps = attributions.detach()
     maps = (maps.sum(1) if maps.dim() == 4 else maps).abs()
     height, width = maps.shape[1:]

@@ -113,7 +113,7 @@ def similarity(a: Tensor, b: Tensor, metric: str = "spearman") -> Tensor:
 
     - "spearman": correlation of the ranks of the pixels, by their signed values;
     - "spearman_abs": the same of their absolute values;
-    - "ssim": structural similarity of the maps, each divided by its largest absolute value;
+    - "ssim": structural similarity of the maps, each divided by its largest absolute value; from 3 x 3 pixels on;
     - "hog": correlation of the histograms of oriented gradients (9 directions, cells of an eighth of the map) of the
       maps' absolute values.
 
@@ -131,13 +131,15 @@ def similarity(a: Tensor, b: Tensor, metric: str = "spearman") -> Tensor:
 
     Source: Adebayo et al. 2018, section 4; Wang et al. 2004 (SSIM); Dalal and Triggs 2005 (HOG).
     """
-    if metric not in _METRICS:
-        raise ValueError(f"metric must be one of {', '.join(map(repr, _METRICS))}, got {metric!r}")
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(map(repr, METRICS))}, got {metric!r}")
     maps = [_maps(values, name) for values, name in ((a, "a"), (b, "b"))]
     if maps[0].shape != maps[1].shape:
         raise ValueError(
             f"a and b must be maps of the same images and size, got shapes {tuple(a.shape)} and {tuple(b.shape)}"
         )
+    if metric == "ssim" and min(maps[0].shape[1:]) < 3:
+        raise ValueError(f"a and b must have at least 3 x 3 pixels for 'ssim', got shape {tuple(a.shape)}")
     pairs = zip(*maps, strict=True)
     return torch.tensor([_METRICS[metric](first, second) for first, second in pairs], dtype=torch.float64)
 
@@ -240,7 +242,9 @@ def sanity_curve(
     Source: Adebayo et al. 2018, figures 2 to 4.
     """
     target = check_call(model, inputs, target)
-    if randomization not in RANDOMIZATIONS:
+    if not callable(explain):
+        raise TypeError(f"explain must be a function of (model, inputs, target), got {type(explain).__name__}")
+    if randomization not in tuple(RANDOMIZATIONS):
         raise ValueError(f"randomization must be one of {', '.join(map(repr, RANDOMIZATIONS))}, got {randomization!r}")
     before = _explained(explain, model, inputs, target)
     copies = RANDOMIZATIONS[randomization](model, generator)

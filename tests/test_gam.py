@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import kmedoids
 import numpy as np
@@ -46,17 +47,32 @@ def slow_kendall(a: list[float], b: list[float]) -> float:
     return total
 
 
-def slow_clusters(distances: np.ndarray, medoids: list[int], rounds: int) -> tuple[list[int], float]:
-    n = len(distances)
-    for _ in range(rounds):
-        members = [min(range(len(medoids)), key=lambda c: (i != medoids[c], distances[i][medoids[c]])
-                       if i in medoids else (True, distances[i][medoids[c]])) for i in range(n)]  # fmt: skip
-        for c in range(len(medoids)):
-            group = [i for i in range(n) if members[i] == c]
-            costs = {i: sum(distances[j][i] for j in group) for i in group}
-            if min(costs.values()) < costs[medoids[c]]:
-                medoids[c] = min(costs, key=costs.get)
-    return medoids, sum(min(distances[i][m] for m in medoids) for i in range(n))
+def slow_clusters(
+    distances: np.ndarray, medoids: list[int], update_inside: bool = False
+) -> tuple[list[int], list[float]]:
+    """Step 3 with the lecture's corrections; with update_inside the groups change between clusters, as printed."""
+    items, medoids = range(len(distances)), list(medoids)
+
+    def nearest() -> list[int]:
+        return [min(range(len(medoids)), key=lambda c: distances[i][medoids[c]]) for i in items]
+
+    def total() -> float:
+        return sum(distances[i][medoids[members[i]]] for i in items)
+
+    members, before = nearest(), []
+    costs = [total()]
+    while medoids != before:
+        before = list(medoids)
+        for cluster in range(len(medoids)):
+            inside = [i for i in items if members[i] == cluster]
+            for temporary in inside:
+                if sum(distances[i][temporary] for i in inside) < sum(distances[i][medoids[cluster]] for i in inside):
+                    medoids[cluster] = temporary
+            if update_inside:
+                members = nearest()
+        members = nearest()
+        costs.append(total())
+    return medoids, costs
 
 
 # Normalization
@@ -165,11 +181,34 @@ def mixture(sizes: tuple[int, ...], seed: int, spread: float = 0.05) -> tuple[Te
 def test_one_start_is_the_slides_pseudo_code(k: int) -> None:
     values = shares(25, 6, 7)
     distances = gam.pairwise_rank_distances(values, "l1")
-    start = torch.randperm(25, generator=seeded(3))[:k].tolist()
-    medoids, cost = slow_clusters(distances.numpy(), list(start), 30)
+    start = torch.randperm(25, generator=seeded(3))[:k]
+    medoids, costs = slow_clusters(distances.numpy(), start.tolist())
     came = gam.k_medoids(distances, k, generator=seeded(3), n_restarts=1)
     assert sorted(came.medoids.tolist()) == sorted(medoids)
-    assert came.cost == pytest.approx(cost)
+    assert came.costs == pytest.approx(costs)
+    assert gam.improve(distances, start).medoids.tolist() == medoids
+
+
+def test_the_slides_pseudo_code_as_printed_has_costs_of_0_or_another_order() -> None:
+    """What the lecture says of its slips: an attribution's distance to itself is 0; groups updated between clusters."""
+    distances = gam.pairwise_rank_distances(shares(40, 6, 7), "l1")
+    assert (distances.diagonal() == 0).all()
+    ends = []
+    for seed in range(8):
+        start = torch.randperm(40, generator=seeded(seed))[:4]
+        _, costs = slow_clusters(distances.numpy(), start.tolist(), update_inside=True)
+        assert falls(costs)
+        ends.append((gam.improve(distances, start).cost, costs[-1]))
+    assert any(after != pytest.approx(within, rel=1e-6) for after, within in ends)
+
+
+def falls(costs: Sequence[float]) -> bool:
+    """Say whether no cost is higher than the one before.
+
+    Each is a sum of some dozen float64 numbers >= 0 in an order of its own, good to about 1e-14 of itself; a step that
+    really raises the cost does so by the difference of two distances.
+    """
+    return all(later <= earlier * (1 + 1e-9) for earlier, later in itertools.pairwise(costs))
 
 
 @pytest.mark.parametrize("metric", gam.METRICS)
@@ -178,7 +217,7 @@ def test_the_cost_never_rises_and_is_that_of_the_groups(metric: str, seed: int) 
     distances = gam.pairwise_rank_distances(shares(40, 8, seed), metric)
     for k in (2, 4):
         came = gam.k_medoids(distances, k, generator=seeded(seed), n_restarts=1)
-        assert all(later <= earlier for earlier, later in itertools.pairwise(came.costs))
+        assert falls(came.costs)
         assert came.cost == came.costs[-1]
         own = distances[torch.arange(40), came.medoids[came.members]]
         assert came.cost == pytest.approx(float(own.sum()), rel=1e-9)
@@ -186,6 +225,33 @@ def test_the_cost_never_rises_and_is_that_of_the_groups(metric: str, seed: int) 
         assert (came.members[came.medoids] == torch.arange(k)).all()
         sizes = came.members.bincount(minlength=k)
         assert (sizes > 0).all() and (sizes.diff() <= 0).all()
+
+
+def test_the_costs_are_those_of_the_rounds_as_they_are() -> None:
+    distances = gam.pairwise_rank_distances(shares(60, 8, 5), "l1")
+    first = torch.tensor([0, 1, 2, 3])
+    came = gam.improve(distances, first)
+    assert len(came.costs) > 3
+    for n, cost in enumerate(came.costs[1:], start=1):
+        part = gam.improve(distances, first, n)
+        own = sum(float(distances[i, part.medoids[part.members[i]]]) for i in range(60))
+        assert cost == pytest.approx(own, rel=1e-9)
+    assert came.costs[0] == pytest.approx(float(distances[:, first].amin(1).sum()), rel=1e-9)
+
+
+def test_a_step_that_makes_it_worse_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    distances = gam.pairwise_rank_distances(shares(60, 8, 5), "l1")
+    assign, calls = gam._assign, []
+
+    def forgetful(distances: Tensor, medoids: Tensor) -> tuple[Tensor, float]:
+        calls.append(medoids)
+        if len(calls) == 1:
+            return assign(distances, medoids)
+        members = torch.zeros(len(distances), dtype=torch.long)  # all to the first medoid
+        return members, float(distances[:, medoids[0]].sum())
+
+    monkeypatch.setattr(gam, "_assign", forgetful)
+    assert not falls(gam.improve(distances, torch.tensor([0, 1, 2, 3])).costs)
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
@@ -321,7 +387,13 @@ DISTANCES = gam.pairwise_rank_distances(VALUES, "l1")
         (lambda: gam.silhouettes(DISTANCES, (1,)), ValueError, "n_clusters must be from 2 to 4"),
         (lambda: gam.silhouettes(DISTANCES, (5,)), ValueError, "n_clusters must be from 2 to 4"),
         (lambda: gam.cells(torch.rand(2, 9, 9), 2), ValueError, "size must divide the maps' 9 x 9"),
+        (lambda: gam.silhouettes(DISTANCES, 3), TypeError, "n_clusters must be numbers of groups"),
         (lambda: gam.cells(torch.rand(9, 9), 3), ValueError, "attributions must be maps"),
+        (lambda: gam.cells(torch.full((2, 8, 8), float("nan"))), ValueError, "attributions must be finite, got 128"),
+        (lambda: gam.cells(torch.full((1, 8, 8), float("inf"))), ValueError, "attributions must be finite, got 64"),
+        (lambda: gam.cells(torch.rand(2, 8, 8), "a"), TypeError, "size must be a whole number or a pair"),
+        (lambda: gam.cells(torch.rand(2, 8, 8), (2, 2, 2)), ValueError, "size must be .* got 3 numbers"),
+        (lambda: gam.cells(torch.rand(2, 8, 8), 0), ValueError, "size must be at least 1, got 0"),
     ],
 )
 def test_bad_arguments_are_named(call: object, error: type[Exception], message: str) -> None:

@@ -226,7 +226,10 @@ def test_a_constant_map_correlates_with_nothing(metric):
 @pytest.mark.parametrize("metric", sc.METRICS)
 def test_maps_of_zeros_and_tiny_maps_have_a_similarity(metric):
     assert torch.isfinite(sc.similarity(torch.zeros(2, 16, 16), maps((2, 16, 16), 0), metric)).all()
-    assert torch.isfinite(sc.similarity(maps((2, 4, 5), 0), maps((2, 4, 5), 1), metric)).all()
+    for shape in ((2, 4, 5), (2, 3, 3)):
+        assert torch.isfinite(sc.similarity(maps(shape, 0), maps(shape, 1), metric)).all()
+    if metric != "ssim":  # which needs three pixels
+        assert torch.isfinite(sc.similarity(maps((2, 2, 1), 0), maps((2, 2, 1), 1), metric)).all()
 
 
 def test_bad_maps_are_named():
@@ -241,6 +244,11 @@ def test_bad_maps_are_named():
         sc.similarity(a, a[:1])
     with pytest.raises(ValueError, match="b must be finite"):
         sc.similarity(a, a / 0)
+    with pytest.raises(ValueError, match=r"metric must be one of .*\['ssim'\]"):
+        sc.similarity(a, a, ["ssim"])
+    for shape in ((2, 2, 16), (2, 16, 1), (2, 3, 2, 2)):
+        with pytest.raises(ValueError, match="at least 3 x 3 pixels for 'ssim'"):
+            sc.similarity(maps(shape, 0), maps(shape, 1), "ssim")
 
 
 # The curve
@@ -291,7 +299,9 @@ def test_bad_arguments_of_the_curve_are_named():
     for wrong, error, message in [
         ({"explain": lambda m, x, t: x.numpy()}, TypeError, "explain must return maps"),
         ({"explain": lambda m, x, t: x[:1]}, ValueError, "explain must return one map an image"),
+        ({"explain": None}, TypeError, r"explain must be a function of \(model, inputs, target\), got NoneType"),
         ({"randomization": "both"}, ValueError, "randomization must be one of"),
+        ({"randomization": ["cascading"]}, ValueError, "randomization must be one of"),
         ({"metric": "cosine"}, ValueError, "metric must be one of"),
         ({"inputs": inputs[0]}, ValueError, "inputs must be a batch"),
         ({"target": torch.zeros(5, dtype=torch.long)}, ValueError, "target"),

@@ -315,8 +315,7 @@ plotting.distributions(
 # ## Exercise 5: all pairs at once (7 points, difficulty 4 of 5, 30 minutes)
 #
 # Step 2 of the algorithm is two loops over all attributions. For 1,000 images that is a million distances. But
-# $(r - s)^2 = r^2 - 2 r s + s^2$: with the table $W$ of the attributions and the table $R$ of their ranks (a row an
-# image),
+# $(r - s)^2 = r^2 - 2 r s + s^2$: with the shares $w_{pi}$ (image $p$, feature $i$) and their ranks $r_{pi}$,
 #
 # $$D_{pq} = \sum_i w_{pi} w_{qi} (r_{pi} - r_{qi})^2
 # = \sum_i (w_{pi} r_{pi}^2)\, w_{qi} \;-\; 2 \sum_i (w_{pi} r_{pi})(w_{qi} r_{qi}) \;+\; \sum_i w_{pi}\, (w_{qi}
