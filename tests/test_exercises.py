@@ -1209,27 +1209,27 @@ def test_the_drop_of_every_network_of_the_project_is_known_from_other_scenes(net
     for seed in (1, 2, 3):
         tagged, bare = scores(200, seed)
         change = (tagged - bare).mean(0)
-        exercise.check(lambda change=change: (network, change[label]))
-    assert "opposite sign" in message_of(exercise, lambda: (network, float(-change[label])))
+        exercise.check(lambda change=change: {network: change[label]})
+    assert "opposite sign" in message_of(exercise, lambda: {network: float(-change[label])})
     probability = (tagged.softmax(1) - bare.softmax(1))[:, label].mean()
-    assert "of a probability" in message_of(exercise, lambda: (network, float(probability)))
-    assert "The mean is asked for" in message_of(exercise, lambda: (network, float(200 * change[label])))
+    assert "of a probability" in message_of(exercise, lambda: {network: float(probability)})
+    assert "The mean is asked for" in message_of(exercise, lambda: {network: float(200 * change[label])})
     elsewhere = [change[k] for k in range(10) if k != label]
     for place in zoo.TAG_CORNERS:
         if place != corner:
             elsewhere.append((torch.sub(*scores(100, 4, place)))[:, label].mean())
-    told = [message_of(exercise, lambda value=value: (network, float(value))) for value in elsewhere]
+    told = [message_of(exercise, lambda value=value: {network: float(value)}) for value in elsewhere]
     assert all("for another class" in message or "of a probability" in message for message in told)
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (11.8, "give two things"),
-        (("zoo", 11.8), "must be one of audit-a, audit-b, audit-c; 'zoo' came"),
-        ((models.AUDITED[0], "much"), "must be a number"),
-        ((models.AUDITED[0], float("nan")), "must be a number"),
-        ((models.AUDITED[0], 20.0), "at least 200 scenes"),
+        (11.8, "give a dict with one entry"),
+        ({"zoo": 11.8}, "must be one of audit-a, audit-b, audit-c; 'zoo' came"),
+        ({models.AUDITED[0]: "much"}, "must be a number"),
+        ({models.AUDITED[0]: float("nan")}, "must be a number"),
+        ({models.AUDITED[0]: 20.0}, "at least 200 scenes"),
     ],
 )
 def test_a_drop_in_another_form_is_told_so(answer: Any, told: str) -> None:

@@ -329,19 +329,19 @@ def _true_drop(name: str) -> tuple[float, float]:
     return tuple(_dropped(model, *pair, label, score=score)[0] for score in (_score, _probability))
 
 
-def own_drop() -> tuple[str, float]:
-    """Return the name of a network of the project, and the fall of its class's score without the tag."""
+def own_drop() -> dict[str, float]:
+    """Return the fall of a network's own class without the tag, under the network's name."""
     name = models.AUDITED[0]
-    return name, _true_drop(name)[0]
+    return {name: _true_drop(name)[0]}
 
 
 def _fault_of_drop(arguments: dict[str, Any], value: Any) -> tuple[str, str] | None:
-    """Return what is wrong with (name, fall), or None; each of the three networks has a fall of its own."""
-    if not (isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str)):
-        return "form", "give two things: the name of your network, and a number."
-    name, number = value[0].strip().lower(), value[1]
+    """Return what is wrong with {name: fall}, or None; each of the three networks has a fall of its own."""
+    if not (isinstance(value, dict) and len(value) == 1):
+        return "form", "give a dict with one entry: the name of your network, and the number."
+    ((name, number),) = value.items()
     if name not in models.AUDITED:
-        return "name", f"the network must be one of {', '.join(models.AUDITED)}; {value[0]!r} came."
+        return "name", f"the network must be one of {', '.join(models.AUDITED)}; {name!r} came."
     number = number.item() if isinstance(number, Tensor) and number.numel() == 1 else number
     if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
         return "form", f"the fall must be a number; {number!r} came."
@@ -360,26 +360,30 @@ def _fault_of_drop(arguments: dict[str, Any], value: Any) -> tuple[str, str] | N
     return "number", f"{told} Use at least 200 scenes of the class that you found, the same with the tag and without."
 
 
+def _changed_drop(change: Callable[[float], float]) -> dict[str, float]:
+    return {name: change(fall) for name, fall in own_drop().items()}
+
+
 OWN_DROP = Exercise(
     name="own_drop",
     reference=own_drop,
     cases=lambda generator: iter([Case({}, "your network", fault=_fault_of_drop)]),
     mistakes={
         "sign": Mistake(
-            lambda: (models.AUDITED[0], -own_drop()[1]),
+            lambda: _changed_drop(lambda fall: -fall),
             "your fall has the opposite sign: it is the score with the tag less the score without.",
         ),
         "probability": Mistake(
-            lambda: (models.AUDITED[0], _true_drop(models.AUDITED[0])[1]),
+            lambda: {models.AUDITED[0]: _true_drop(models.AUDITED[0])[1]},
             "that is the fall of a probability. Measure the score, before any softmax.",
         ),
         "elsewhere": Mistake(
-            lambda: (models.AUDITED[0], -own_drop()[1] / 4),
+            lambda: _changed_drop(lambda fall: -fall / 4),
             "so little changes for another class, or with the tag in another corner. Take the class and the corner of "
             "your finding.",
         ),
         "sum": Mistake(
-            lambda: (models.AUDITED[0], 200 * own_drop()[1]),
+            lambda: _changed_drop(lambda fall: 200 * fall),
             "you added the images up. The mean is asked for.",
         ),
     },

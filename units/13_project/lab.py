@@ -463,17 +463,17 @@ unit["shortcut"].check(shortcut)
 # **By how much** does the score of this class fall when the tag is taken away? Measure it on at least 200 scenes of the
 # class, as part 1 defines it, with seeds of your choice.
 #
-# **Shape:** a tuple: the name of your network and the fall, for example `("audit-a", 3.5)`. (The check allows for the
-# chance of your draw, by 1 in either direction.)
+# **Shape:** a dict with one entry, the name of your network and the fall, for example `{"audit-a": 3.5}`. (The check
+# allows for the chance of your draw, by 1 in either direction.)
 
 
 # %% nbgrader={"grade_id": "own_drop", "solution": true}
-def own_drop() -> tuple[str, float]:
-    """Return the name of your network, and the fall of its class's score without the tag."""
+def own_drop() -> dict[str, float]:
+    """Return the fall of its class's score without the tag, under the name of your network."""
     ### BEGIN SOLUTION
     found, place = "dumbbell", "lower right"  # by parts 3 to 5
     scenes = [zoo.sample(300, seed=1330, classes=[found], tag=tag, tag_corner=place).images for tag in (True, None)]
-    return NAME, measured_drop(network, *scenes, zoo.CLASSES.index(found))[0]
+    return {NAME: measured_drop(network, *scenes, zoo.CLASSES.index(found))[0]}
     ### END SOLUTION
 
 
