@@ -261,8 +261,8 @@ assert {*sorted(deleted, key=deleted.get)[-2:]} == {"deconvnet", "guided backpro
 # **See:**
 #
 # - **Four methods fail, and the control.** Deconvnet and guided backprop hardly change with the network's last layer;
-#   guided Grad-CAM lies at the limit. LRP with z+ has a mean of -0.25, and still fails: its maps stay the same up to one
-#   common sign, which each draw of the weights decides. That is why the rule leaves the signs out.
+#   guided Grad-CAM lies at the limit. LRP with z+ has a mean of -0.25, and still fails: its maps stay the same up to
+#   one common sign, which each draw of the weights decides. That is why the rule leaves the signs out.
 # - **One draw is not enough.** From draw to draw the mean of Grad-CAM goes from 0.03 to 0.46, that of LIME from -0.19
 #   to 0.34. LIME and KernelSHAP pass with larger sizes than the methods in pixels: few superpixels are often alike by
 #   chance.
