@@ -331,15 +331,15 @@ class Runner:
         self.wake = wake
         self.isolated = isolated
 
-    def announce(self, waiting: int = 0) -> None:
-        """Tell process 1 that this is the process that works, and which one waits in case it dies."""
-        os.write(self.here, struct.pack("ii", os.getpid(), waiting))
+    def announce(self) -> None:
+        """Tell process 1 that this is the process that works."""
+        os.write(self.here, struct.pack("i", os.getpid()))
 
-    def clean_up(self, kept: set[int]) -> None:
-        """End what a cell or an answer has left running."""
+    def clean_up(self) -> None:
+        """End what a cell or an answer has left running: all processes in here but process 1 and this one."""
         if self.isolated:
             with contextlib.suppress(OSError):
-                sweep(kept)
+                os.kill(-1, signal.SIGKILL)
 
     def go(self) -> None:
         """Do one step after another, until nobody asks any more."""
@@ -365,34 +365,33 @@ class Runner:
         if copy == 0:
             channel.close()
             os.read(self.wake, 1)
+            self.clean_up()
             self.announce()
             self.main.send(b"!")
             return
-        self.announce(copy)
         this = os.getpid()
         outputs = run_cell(self.shell, source)
         if os.getpid() != this:  # the cell has forked, and this is its copy
             os._exit(0)
-        self.clean_up({copy})
         with contextlib.suppress(OSError):
             os.kill(copy, signal.SIGKILL)
             os.waitpid(copy, 0)
+        self.clean_up()
         self.announce()
         with contextlib.suppress(Closed, Unreadable):
             channel.send({"outputs": outputs})
 
     def answer(self, name: str, channel: Channel) -> None:
         """Answer calls in a copy of this process, and wait for its end."""
-        runner = os.getpid()
         copy = os.fork()
         if copy == 0:
-            self.announce(runner)
+            self.announce()
             with contextlib.suppress(BaseException):
                 answer_calls(self.shell, name, channel)
             os._exit(0)
         channel.close()
         os.waitpid(copy, 0)
-        self.clean_up(set())
+        self.clean_up()
         self.announce()
         self.main.send(b"!")
 
@@ -411,47 +410,25 @@ class Connection:
             self.channel.close()
 
 
-def sweep(kept: set[int]) -> None:
-    """Kill every process of this process namespace but the first one, this one and `kept`.
-
-    Nobody lists the processes in here; but their numbers were given out one after the other.
-    """
-    kept = {1, os.getpid(), *kept}
-    for _ in range(20):
-        newest = os.fork()
-        if newest == 0:
-            os._exit(0)
-        os.waitpid(newest, 0)
-        found = False
-        for number in range(2, newest):
-            if number not in kept:
-                with contextlib.suppress(OSError):
-                    os.kill(number, signal.SIGKILL)
-                    found = True
-        if not found:
-            return
-
-
-def watch(control: socket.socket, here: int, wake: int, first: int, isolated: bool) -> None:
+def watch(control: socket.socket, here: int, wake: int, first: int) -> None:
     """Be process 1: kill the process that works when told so, wake its copy when it is dead, end with the judge.
 
     Args:
         control: a byte for each kill; closed when the judge wants no more.
-        here: tells which process works, and which one waits in case it dies.
+        here: tells which process works.
         wake: what its copy waits for.
         first: the process that works at first.
-        isolated: whether the process namespace holds nothing but this submission.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if LINUX:
         _system("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
         _system("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # as process 1 is one anyway
-    working, waiting = first, 0
+    working = first
     while True:
         ready = select.select([control, here], [], [], 0.05)[0]
         if here in ready:
             data = os.read(here, 4096)
-            working, waiting = struct.unpack("ii", data[-8:]) if len(data) >= 8 else (working, waiting)
+            working = struct.unpack("i", data[-4:])[0] if len(data) >= 4 else working
         if control in ready:
             if not control.recv(1):
                 with contextlib.suppress(OSError):
@@ -460,9 +437,6 @@ def watch(control: socket.socket, here: int, wake: int, first: int, isolated: bo
             if working > 1:
                 with contextlib.suppress(OSError):
                     os.kill(working, signal.SIGKILL)
-            if isolated and waiting > 1:
-                with contextlib.suppress(OSError):
-                    sweep({waiting})
         for dead in _dead():
             if dead == working:
                 os.write(wake, b"!")
@@ -499,6 +473,8 @@ def begin(shell: Any, judged: dict[str, Judged], message: dict[str, Any], files:
         close_files([main, control, *here, *wake])
         os.waitpid(guard, 0)
         os._exit(0)
+    if isolated and os.getpid() != 1:  # then there is no process namespace of our own to clean up
+        os._exit(1)
     if not isolated:
         limit(message["limits"])
     if message["wrapped"]:
@@ -506,7 +482,7 @@ def begin(shell: Any, judged: dict[str, Judged], message: dict[str, Any], files:
     runner = os.fork()
     if runner:
         os.close(main)
-        watch(socket.socket(fileno=control), here[0], wake[1], runner, isolated)
+        watch(socket.socket(fileno=control), here[0], wake[1], runner)
     close_files([control, here[0], wake[1]])
     os.setsid()
     os.chdir(FOLDER)

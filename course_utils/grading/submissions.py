@@ -320,7 +320,8 @@ def _cell_by_cell(notebook: NotebookNode, lab: Lab) -> Iterator[Problem]:
         place = name if name in lab.known else f"cell {number}"
         if name in lab.known:
             if name in seen:
-                yield Problem(place, "duplicate", f"a second cell of this name (cell {number}); the last one counts")
+                text = f"a second cell of this name (cell {number}); both are run, the last one keeps the name"
+                yield Problem(place, "duplicate", text)
             seen.add(name)
             yield from _compared(cell, lab.known[name], place)
         elif name is not None:
