@@ -36,7 +36,7 @@ pytestmark = pytest.mark.sandbox
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-QUICK = Limits(call=4, cell=6, notebook=90)
+QUICK = Limits(call=10, cell=15, notebook=150)
 
 
 @pytest.fixture(scope="module")
