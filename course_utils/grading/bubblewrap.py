@@ -104,6 +104,6 @@ def command(bwrap: str, descriptor: int, uid: int | None) -> list[str]:
     return [
         *(bwrap, "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL", *unshared, *rights),
         *(*options, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"),
-        *("--remount-ro", "/", "--chdir", "/tmp", *variables),
+        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", *variables),
         *(sys.executable, "-m", "course_utils.grading.inside", str(descriptor), *([] if uid is None else [str(uid)])),
     ]
