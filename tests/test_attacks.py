@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ import pytest
 from attacks import HONEST, OTHER_UNIT, UNIT, Attack, cells, escape, flood, forge, gain, read
 from attacks.course import command, make_course, scores, student_of
 
-from course_utils.grading import judge
+from course_utils.grading import bubblewrap, judge
 from course_utils.grading.bubblewrap import Limits
 from course_utils.grading.judge import Job, grade
 from course_utils.grading.sandbox import _descendants
@@ -130,6 +131,15 @@ def test_another_unit_is_as_safe(places: dict[str, str]) -> None:
         result = graded(data, OTHER_UNIT)
         assert right(result) == {HONEST[OTHER_UNIT]}
         check_result(result, data)
+
+
+def test_a_package_among_the_libraries_is_not_there_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = "--tmpfs", str(attacks.REPOSITORY / "course_utils")
+    options = bubblewrap.command("bwrap", 0, None)
+    assert hidden not in itertools.pairwise(options)
+    monkeypatch.setattr(bubblewrap.sysconfig, "get_path", lambda name: str(attacks.REPOSITORY))
+    options = bubblewrap.command("bwrap", 0, None)
+    assert hidden in itertools.pairwise(options)
 
 
 def test_names_are_unique_and_there_are_enough() -> None:
