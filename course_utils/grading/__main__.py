@@ -85,13 +85,14 @@ def _problems(course: Any, unit: str, folder: Path) -> list[Problem]:
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())
     beside = extra_files([name for name in files if ".ipynb_checkpoints" not in name], unit)
     try:
+        found = problems(read(handed_in(folder, unit)), course.lab(unit)[0])
+    except (NoNotebook, OSError) as error:
+        return [Problem("", "unreadable", str(error)), *beside]
+    try:
         course.stamp(folder)
     except Refused as error:
         beside.append(Problem("", "no time", str(error)))
-    try:
-        return [*problems(read(handed_in(folder, unit)), course.lab(unit)[0]), *beside]
-    except (NoNotebook, OSError) as error:
-        return [Problem("", "unreadable", str(error)), *beside]
+    return [*found, *beside]
 
 
 def _tell(student: str, found: list[Problem]) -> None:

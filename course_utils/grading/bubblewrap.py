@@ -87,6 +87,8 @@ def command(bwrap: str, descriptor: int, uid: int | None) -> list[str]:
     above = {folder for path in binds.values() for folder in path.parents if folder != Path("/")}
     options = [part for folder in sorted(above) for part in ("--perms", "0755", "--dir", str(folder))]
     options += [part for path, place in binds.items() for part in ("--ro-bind", str(path), str(place))]
+    if wanted & set(package.parents):  # installed among the libraries: there it is a second time, with all answers
+        options += ["--tmpfs", str(package), "--remount-ro", str(package)]
     unshared = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     rights = ["--unshare-user"] if uid is None else ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     environment = {
@@ -104,6 +106,6 @@ def command(bwrap: str, descriptor: int, uid: int | None) -> list[str]:
     return [
         *(bwrap, "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL", *unshared, *rights),
         *(*options, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"),
-        *("--remount-ro", "/", "--chdir", "/tmp", *variables),
+        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", *variables),
         *(sys.executable, "-m", "course_utils.grading.inside", str(descriptor), *([] if uid is None else [str(uid)])),
     ]

@@ -135,9 +135,9 @@ if os.fork() == 0:
         answers=_answers('say(["set", *[["int", hex(k * (2**61 - 1))] for k in range(150_000)]])'),
     ),
     _Said(
-        "a million values",
-        "the judge has to read a list of a million values",
-        answers=_answers('say(["list", *[["plain", None]] * 900_000])'),
+        "too many values",
+        "the judge has to read a list of more values than any answer has",
+        answers=_answers('say(["list", *[["plain", None]] * 300_000])'),
     ),
     _Said(
         "40 million numbers by hand",
